@@ -1,0 +1,35 @@
+"""Records to bytes and back: JSON by default, MessagePack by setting. The tag `type` tells records apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, cast
+
+import msgspec
+
+from marketdata.errors import UnparsableFrame
+from marketdata.types import AnyRecord
+
+Encoding = Literal["json", "msgpack"]
+
+_json_encode = msgspec.json.Encoder().encode
+_msgpack_encode = msgspec.msgpack.Encoder().encode
+_json_decode = msgspec.json.Decoder(AnyRecord).decode
+_msgpack_decode = msgspec.msgpack.Decoder(AnyRecord).decode
+
+
+def encoder(encoding: Encoding = "json") -> Callable[[object], bytes]:
+    """The function that turns any record into bytes."""
+    return _json_encode if encoding == "json" else _msgpack_encode
+
+
+def decode(payload: bytes) -> AnyRecord:
+    """The record in `payload`, of either encoding (a JSON object starts with `{`, a MessagePack map never does).
+
+    Raises UnparsableFrame, naming the field, when it is not one of ours. Unknown fields are ignored.
+    """
+    decode_ = _json_decode if payload[:1] == b"{" else _msgpack_decode
+    try:
+        return cast(AnyRecord, decode_(payload))
+    except msgspec.MsgspecError as exc:
+        raise UnparsableFrame(f"not a MarketPrism record: {exc}") from None

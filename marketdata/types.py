@@ -1,0 +1,399 @@
+"""Every record MarketPrism publishes, and what each field means.
+
+Conventions that hold for all of them:
+
+- Prices and quantities are exact decimal strings in plain notation (no exponent), never floats. Quantities are in base
+  coin; where a venue quotes contracts, the venue's own number is kept beside in `raw_quantity`.
+- Ids, and nanosecond times, may exceed 2**53 and are therefore strings. `""` means the venue gave none.
+- `event_time_us` is the exchange's clock in microseconds since 1970 (0: the venue gave no time for this record).
+  `recv_time_ns` is ours, stamped before parsing, in nanoseconds since 1970. Their difference is signed: venue clocks
+  run ahead.
+- `type` is the tag in JSON and MessagePack. A topic may carry several types (see `marketdata.topics`).
+- New fields get defaults; old fields never change type.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Level = tuple[str, str]
+"""(price, quantity); in a delta the quantity is absolute and a zero removes the level."""
+
+Side = Literal["buy", "sell", "unknown"]
+"""The taker's side of a trade; of a liquidation, the side of the liquidation order."""
+
+BookState = Literal["ok", "resyncing", "stale", "crossed"]
+"""ok: verified against the venue's sequence. resyncing: waiting for an anchor or after a gap. stale: the feed is
+disconnected or silent. crossed: best bid at or above best ask. Only `ok` books may be shown as good."""
+
+KlineStatus = Literal["provisional", "final", "revised"]
+"""provisional: the candle is still open. final: the watermark passed its end. revised: a later trade changed it."""
+
+Market = Literal["spot", "perp", "future", "option"]
+
+
+class Record(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every record carries: whose data it is and when we received the frame it came from."""
+
+    exchange: str
+    market: str
+    symbol: str
+    """The venue's own spelling, upper case."""
+    instrument: str = ""
+    """Canonical name (`BTC-USDT`, `BTC-USDT-PERP`, `BTC-29DEC26-100000-C`); "" until the venue's metadata is known."""
+    recv_time_ns: str = ""
+
+
+# --- trades ----------------------------------------------------------------------------------------
+
+
+class Trade(Record, frozen=True, kw_only=True, tag="trade"):
+    """One execution, or with `aggregated` one taker order's fills at one price (an id space of its own)."""
+
+    trade_id: str
+    price: str
+    quantity: str
+    side: Side
+    trade_time_us: int
+    """When the matching engine traded; decides the candle a trade belongs to."""
+    event_time_us: int = 0
+    aggregated: bool = False
+    first_trade_id: str = ""
+    """Aggregated trades only: first and last id of the trades merged, inclusive."""
+    last_trade_id: str = ""
+    raw_quantity: str = ""
+    liquidation: bool = False
+
+
+# --- books -----------------------------------------------------------------------------------------
+
+
+class BookRecord(Record, frozen=True, kw_only=True):
+    """The best levels of a live book, best first, at one update of the venue.
+
+    A book that stops being `ok` is published once with its new state and empty sides, then not at all until it is
+    good again.
+    """
+
+    state: BookState
+    reason: str = ""
+    """Why the book is not `ok`; "" when it is."""
+    update_id: str
+    """The venue's id of the last update applied; "" before the first anchor."""
+    epoch: int = 0
+    """Counts the venue's sequence resets seen in this log: (epoch, update_id) only ever grows."""
+    event_time_us: int = 0
+    verified_time_ns: str = ""
+    """Receive time of the last record that proved the book right; age = now - this."""
+    bids: list[Level]
+    asks: list[Level]
+    bid_known_to: str = ""
+    """Lowest bid price down to which the book is known complete ("" when unknown, "0" when complete)."""
+    ask_known_to: str = ""
+    """Highest ask price up to which the book is known complete ("" when unknown, "inf" when complete)."""
+
+
+class Book(BookRecord, frozen=True, kw_only=True, tag="book"):
+    """md.book: the top levels (20 by default), published fast."""
+
+
+class BookSnapshot(BookRecord, frozen=True, kw_only=True, tag="book_snapshot"):
+    """md.book_snapshot: a deep view (400 by default), published at a slow pace and on demand."""
+
+
+class BookDelta(Record, frozen=True, kw_only=True, tag="book_delta"):
+    """One update of the venue, passed on unchanged. Absolute quantities; zero removes a level."""
+
+    first_update_id: str
+    last_update_id: str
+    epoch: int = 0
+    event_time_us: int = 0
+    bids: list[Level]
+    asks: list[Level]
+    flags: list[str] = []
+    """`unsynced`: no verified book held when it came. `gap_before`: ids are missing just before it. `bridged`: the
+    first one applied to an anchor. `buffered`: held until its anchor arrived."""
+
+
+class Bbo(Record, frozen=True, kw_only=True, tag="bbo"):
+    """Best bid and offer."""
+
+    update_id: str
+    bid_price: str
+    """"" (with quantity "") when that side is empty."""
+    bid_quantity: str
+    ask_price: str
+    ask_quantity: str
+    event_time_us: int = 0
+
+
+# --- candles ---------------------------------------------------------------------------------------
+
+
+class KlineRecord(Record, frozen=True, kw_only=True):
+    interval: str
+    """1m 5m 15m 1h 4h 1d, aligned to UTC."""
+    open_time: int
+    """Milliseconds; first of the interval."""
+    close_time: int
+    """Milliseconds, inclusive (open_time + interval - 1)."""
+    open: str
+    """"" for all four prices of a candle that has no trade and no known previous close."""
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    trade_count: int
+    taker_buy_volume: str
+    taker_buy_quote_volume: str
+    first_trade_id: str = ""
+    last_trade_id: str = ""
+    is_closed: bool
+    event_time_us: int = 0
+
+
+class Kline(KlineRecord, frozen=True, kw_only=True, tag="kline"):
+    """Our candle, built from trades in event time. Newest = highest (is_closed, revision, last_trade_id)."""
+
+    status: KlineStatus
+    complete: bool
+    """True when every trade of the interval is known to be in it."""
+    reasons: list[str] = []
+    """Why it is not complete: `begun_before_capture`, `gap`, `late_dropped`, `disconnected`."""
+    gaps: list[str] = []
+    """Ids of the md.gap records that touch it."""
+    revision: int = 0
+    """0 while provisional and for the first final one; +1 with each revision of a final candle."""
+    source: Literal["trade", "agg_trade"] = "trade"
+
+
+class VenueKline(KlineRecord, frozen=True, kw_only=True, tag="venue_kline"):
+    """The venue's own candle, as it sent it."""
+
+
+class KlineResidual(Record, frozen=True, kw_only=True, tag="kline_residual"):
+    """Our final candle compared with the venue's closed one; all differences are ours minus the venue's."""
+
+    interval: str
+    open_time: int
+    close_time: int
+    revision: int
+    """Revision of our candle that was compared."""
+    matched: bool
+    ours_complete: bool
+    fields: list[str] = []
+    """Names of the fields that differ."""
+    volume_diff: str = "0"
+    quote_volume_diff: str = "0"
+    trade_count_diff: int = 0
+    open_diff: str = "0"
+    high_diff: str = "0"
+    low_diff: str = "0"
+    close_diff: str = "0"
+    source: str = "trade"
+    event_time_us: int = 0
+
+
+# --- other market data -----------------------------------------------------------------------------
+
+
+class Ticker(Record, frozen=True, kw_only=True, tag="ticker"):
+    """Rolling 24 h statistics as the venue computes them. "" where the venue does not give a value."""
+
+    last_price: str
+    last_quantity: str = ""
+    open: str = ""
+    high: str = ""
+    low: str = ""
+    volume: str = ""
+    quote_volume: str = ""
+    price_change: str = ""
+    price_change_percent: str = ""
+    weighted_average_price: str = ""
+    bid_price: str = ""
+    bid_quantity: str = ""
+    ask_price: str = ""
+    ask_quantity: str = ""
+    trade_count: int = 0
+    first_trade_id: str = ""
+    last_trade_id: str = ""
+    window_open_ms: int = 0
+    window_close_ms: int = 0
+    event_time_us: int = 0
+
+
+class MarkPrice(Record, frozen=True, kw_only=True, tag="mark_price"):
+    mark_price: str
+    index_price: str = ""
+    settle_price: str = ""
+    event_time_us: int = 0
+
+
+class Funding(Record, frozen=True, kw_only=True, tag="funding"):
+    """Funding of a perpetual: the rate as a fraction per period (0.0001 = 1 bp)."""
+
+    rate: str
+    funding_time_us: int
+    """When this rate is, or was, exchanged."""
+    next_rate: str = ""
+    interval_ms: int = 0
+    settled: bool = False
+    event_time_us: int = 0
+
+
+class OpenInterest(Record, frozen=True, kw_only=True, tag="open_interest"):
+    open_interest: str
+    """In base coin."""
+    raw_open_interest: str = ""
+    """As the venue counts it (contracts)."""
+    value: str = ""
+    """In quote currency, where the venue gives it."""
+    event_time_us: int = 0
+
+
+class Liquidation(Record, frozen=True, kw_only=True, tag="liquidation"):
+    liquidation_id: str = ""
+    side: Side
+    price: str
+    quantity: str
+    average_price: str = ""
+    raw_quantity: str = ""
+    sampled: bool = False
+    """True where the venue publishes only some of them: sums undercount."""
+    event_time_us: int = 0
+
+
+class LongShort(Record, frozen=True, kw_only=True, tag="long_short"):
+    ratio_kind: str
+    """`global_account`, `top_account`, `top_position` or `taker_volume`."""
+    period: str
+    ratio: str
+    long: str = ""
+    short: str = ""
+    event_time_us: int = 0
+
+
+class Volatility(Record, frozen=True, kw_only=True, tag="volatility"):
+    index: str
+    value: str
+    event_time_us: int = 0
+
+
+class Instrument(Record, frozen=True, kw_only=True, tag="instrument"):
+    """What a symbol is, from the venue's metadata."""
+
+    base: str
+    quote: str
+    settle: str = ""
+    status: str
+    """As the venue names it."""
+    tick_size: str = ""
+    lot_size: str = ""
+    min_quantity: str = ""
+    min_notional: str = ""
+    contract_multiplier: str = "1"
+    """Base coin (inverse: quote currency) per contract."""
+    inverse: bool = False
+    expiry_us: int = 0
+    strike: str = ""
+    option_kind: Literal["", "call", "put"] = ""
+    event_time_us: int = 0
+
+
+# --- what is missing, and the state of feeds -------------------------------------------------------
+
+
+class Gap(Record, frozen=True, kw_only=True, tag="gap"):
+    """Data of one stream that we know we do not have."""
+
+    gap_id: str
+    """Deterministic: `{channel}:{first_missing_id}-{last_missing_id}` or, without ids, `{channel}:{from_time_us}`."""
+    channel: str
+    """trade, agg_trade, book, bbo, kline or ticker."""
+    first_missing_id: str = ""
+    last_missing_id: str = ""
+    missing_count: int = 0
+    """How many ids are missing (0: unknown, the stream has no consecutive ids)."""
+    from_time_us: int
+    """Exchange time of the last record before and the first after; exchange clock where known, else receive time."""
+    to_time_us: int
+    reason: str
+    """`id_skip`, `disconnected`, `capture_restarted`, `buffer_full`, `sequence_reset`."""
+    epoch: int = 0
+
+
+class FeedStatus(Record, frozen=True, kw_only=True, tag="feed_status"):
+    """A stream's connection came up, went down or fell silent."""
+
+    channel: str
+    state: Literal["connected", "disconnected"]
+    reason: str = ""
+    connection: str = ""
+    event_time_us: int = 0
+
+
+class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
+    """Time as data: the venue's clock as ingest knew it; watermarks move by this alone."""
+
+    event_time_us: int
+    connection: str = ""
+
+
+class DeadLetter(Record, frozen=True, kw_only=True, tag="dead_letter"):
+    """Something we could not accept, kept with its reason and the coordinates of the raw record."""
+
+    reason: str
+    """A stable code, see `marketdata.validation.REASONS`."""
+    detail: str
+    channel: str = ""
+    raw_topic: str = ""
+    raw_partition: int = 0
+    raw_offset: str = "0"
+    record_id: str = ""
+    """Id of the rejected record within the raw one (a trade id), where there is one."""
+    payload: str = ""
+    """The raw bytes: text where they are UTF-8, else base64 with the prefix `base64:`."""
+
+
+class Arbitrage(Struct, frozen=True, kw_only=True, tag_field="type", tag="arbitrage"):
+    """One episode in which the same instrument could be bought on one venue and sold higher on another, net of fees."""
+
+    instrument: str
+    episode_id: str
+    action: Literal["open", "update", "close"]
+    buy_exchange: str
+    buy_symbol: str
+    buy_price: str
+    sell_exchange: str
+    sell_symbol: str
+    sell_price: str
+    quantity: str
+    net_profit: str
+    net_profit_bps: str
+    opened_time_us: int
+    event_time_us: int
+    recv_time_ns: str
+
+
+class Quality(Record, frozen=True, kw_only=True, tag="quality"):
+    """Counts for one symbol and minute."""
+
+    channel: str
+    window_start_ms: int
+    window_end_ms: int
+    records: int
+    gaps: int = 0
+    dead_letters: int = 0
+    latency_p50_us: int = 0
+    latency_max_us: int = 0
+    book_ok_ms: int = 0
+
+
+AnyRecord = (
+    Trade | Book | BookSnapshot | BookDelta | Bbo | Kline | VenueKline | KlineResidual | Ticker | MarkPrice | Funding
+    | OpenInterest | Liquidation | LongShort | Volatility | Instrument | Gap | FeedStatus | Heartbeat | DeadLetter
+    | Arbitrage | Quality
+)  # fmt: skip

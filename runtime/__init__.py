@@ -1,0 +1,1 @@
+"""What every shell needs and no pure package may have: configuration, service frame, Kafka clients."""
