@@ -317,6 +317,8 @@ class Gap(Record, frozen=True, kw_only=True, tag="gap"):
     last_missing_id: str = ""
     missing_count: int = 0
     """How many ids are missing (0: unknown, the stream has no consecutive ids)."""
+    filled_count: int = 0
+    """How many of them came after all; the record is published again, same gap_id, as this grows to missing_count."""
     from_time_us: int
     """Exchange time of the last record before and the first after; exchange clock where known, else receive time."""
     to_time_us: int
