@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Frozen, and an unknown key is an error: a typo must not silently mean a default."""
+    """Frozen, and an unknown key is an error: a typo must not silently mean a default.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A field's meaning is its `Field(description=...)` or the docstring under it; docs/CONFIG.md is made of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
