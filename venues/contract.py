@@ -2,7 +2,7 @@
 
 A venue is one folder with `protocol` (URLs, requests, acks, pings, limits), `messages` (wire shapes), `normalise`
 (frames to records) and `book_sync` (sequence rules), and exports one `Venue` object that `venues.VENUES` lists.
-Ingest uses `protocol` and `book`; processors use `normalise` and `book`; conformance uses all of it.
+Ingest uses `protocol` and `book_sync`; processors use `normalisers` and `book_sync`; conformance uses all of it.
 """
 
 from __future__ import annotations
@@ -194,6 +194,19 @@ Normaliser = Callable[[bytes, Context], Sequence[AnyRecord]]
 """Frame bytes to records; [] is a normal answer. Raises BadData on a frame that cannot be accepted."""
 
 
+class RestReply(NamedTuple):
+    """What a REST reply is and what it says."""
+
+    kind: str
+    """The venue's reply by our name for it: `book`, `trade`, `kline`, `instrument`, `time`, `ping`, `error` ..."""
+    symbol: str = ""
+    records: Sequence[AnyRecord] = ()
+    snapshot: SnapshotFrame | None = None
+    """Of kind `book`."""
+    error: VenueError | None = None
+    """Of kind `error`."""
+
+
 # --- what the venue's streams promise (validation) -------------------------------------------------
 
 
@@ -217,7 +230,7 @@ class Venue:
     market: Literal["spot", "perp", "future", "option"]
     protocol: VenueProtocol
     normalisers: Mapping[str, Normaliser]
-    """By channel."""
+    """By channel, also those of kinds we recognise and do not subscribe to. `book` is `parse_book`'s."""
     parse_instrument: Callable[[bytes, Context], Instrument]
     """From the bytes of an `instrument` raw record."""
     rules: Mapping[str, StreamRules]
@@ -225,5 +238,10 @@ class Venue:
     """A fresh set of sequence rules for one book."""
     parse_book: Callable[[bytes], BookFrame]
     parse_snapshot: Callable[[bytes], SnapshotFrame]
+    read_rest: Callable[[str, bytes, Context], RestReply]
+    """(path with query or "" if unknown, body, context) of any REST reply. Raises BadData. The symbol is the query's
+    where it has one, then the context's, then the reply's own."""
+    recordings: tuple[str, ...]
+    """Folders of recorded frames that are this venue's: the last parts of their path, like `binance/spot`."""
     kline_source: Literal["trade", "agg_trade"] = "trade"
     """Which trades the venue's own candles are made of, when both are captured."""

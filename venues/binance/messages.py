@@ -1,0 +1,336 @@
+"""Wire shapes of Binance spot: only the fields we use, under the venue's own names; unknown fields are ignored.
+
+Streams: https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md (2026-07-21).
+REST: rest-api.md of the same repository. All times are milliseconds; prices and quantities are decimal strings.
+"""
+
+# ruff: noqa: N815  field names are the venue's own
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+# --- stream payloads -------------------------------------------------------------------------------
+
+
+class TradeMsg(Struct, gc=False):
+    """`<s>@trade`. Old ones also carried the order ids `b` and `a`; all carry an `M` that means nothing."""
+
+    E: int
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+    """True: the buyer was the maker, so the taker sold."""
+
+
+class AggTradeMsg(Struct, gc=False):
+    """`<s>@aggTrade`: the fills of one taker order at one price; `a` is an id space of its own."""
+
+    E: int
+    s: str
+    a: int
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741  the venue's name
+    T: int
+    m: bool
+
+
+class BookTickerMsg(Struct, gc=False):
+    """`<s>@bookTicker`: no event type and no time."""
+
+    u: int
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class KlineBody(Struct, gc=False):
+    t: int
+    T: int
+    i: str
+    f: int
+    """-1, as is `L`, when the candle has no trade."""
+    L: int
+    o: str
+    c: str
+    h: str
+    l: str  # noqa: E741
+    v: str
+    n: int
+    x: bool
+    q: str
+    V: str
+    Q: str
+
+
+class KlineMsg(Struct, gc=False):
+    """`<s>@kline_<i>`."""
+
+    E: int
+    s: str
+    k: KlineBody
+
+
+class TickerMsg(Struct, gc=False):
+    """`<s>@ticker` (24 h rolling window, each second) and `<s>@ticker_<1h|4h|1d>`, which lacks Q, b, B, a and A."""
+
+    E: int
+    s: str
+    p: str
+    P: str
+    w: str
+    c: str
+    o: str
+    h: str
+    l: str  # noqa: E741
+    v: str
+    q: str
+    O: int  # noqa: E741
+    C: int
+    F: int
+    L: int
+    n: int
+    Q: str = ""
+    b: str = ""
+    B: str = ""
+    a: str = ""
+    A: str = ""
+
+
+class MiniTickerMsg(Struct, gc=False):
+    """`<s>@miniTicker`."""
+
+    E: int
+    s: str
+    c: str
+    o: str
+    h: str
+    l: str  # noqa: E741
+    v: str
+    q: str
+
+
+class AvgPriceMsg(Struct, gc=False):
+    """`<s>@avgPrice`."""
+
+    E: int
+    s: str
+    i: str
+    w: str
+    T: int
+
+
+class PartialBookMsg(Struct, gc=False):
+    """`<s>@depth<5|10|20>`: the best levels, whole each time; no symbol and no time."""
+
+    lastUpdateId: int
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class BlockTradeMsg(Struct, gc=False):
+    """`<s>@blockTrade`: negotiated off the book; an id space of its own."""
+
+    E: int
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+
+
+class ReferencePriceMsg(Struct, gc=False):
+    """`<s>@referencePrice`."""
+
+    s: str
+    t: int
+    r: str | None = None
+
+
+# --- envelopes -------------------------------------------------------------------------------------
+
+
+class VenueErrorBody(Struct):
+    code: int
+    msg: str = ""
+
+
+class Envelope(Struct):
+    """Every frame the venue sends, by which keys it has: combined data, ack, error, notice or a bare payload."""
+
+    stream: str | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+    result: Any = UNSET
+    id: Any = UNSET
+    error: VenueErrorBody | UnsetType = UNSET
+    code: int | UnsetType = UNSET
+    msg: str | UnsetType = UNSET
+    serverTime: int | UnsetType = UNSET
+
+
+class Payload(Struct):
+    """What tells payloads apart where no stream name does."""
+
+    e: str = ""
+    E: int | None = None
+    s: str = ""
+    u: int | None = None
+    b: Any = None
+    B: Any = None
+    k: KlineBody | None = None
+    lastUpdateId: int | None = None
+
+
+class DepthIds(Struct, gc=False):
+    """`<s>@depth`: the ids of the updates merged in it, first and last; levels are left undecoded."""
+
+    E: int
+    U: int
+    u: int
+
+
+class DepthFrame(Struct, gc=False):
+    data: DepthIds
+
+
+class SnapshotId(Struct, gc=False):
+    """`/api/v3/depth`; levels are left undecoded."""
+
+    lastUpdateId: int
+
+
+# --- REST ------------------------------------------------------------------------------------------
+
+
+class RestTrade(Struct, gc=False):
+    """`/api/v3/trades`, `/api/v3/historicalTrades`."""
+
+    id: int
+    price: str
+    qty: str
+    time: int
+    isBuyerMaker: bool
+
+
+class RestAggTrade(Struct, gc=False):
+    """`/api/v3/aggTrades`. Some recordings have an empty key in place of `m`: the side is then unknown."""
+
+    a: int
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741
+    T: int
+    m: bool | None = None
+
+
+class RestKline(Struct, array_like=True, gc=False):
+    """`/api/v3/klines`: one row; a twelfth element is unused."""
+
+    open_time: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    close_time: int
+    quote_volume: str
+    trade_count: int
+    taker_buy_volume: str
+    taker_buy_quote_volume: str
+
+
+class RestTicker(Struct, gc=False):
+    """`/api/v3/ticker/24hr`; `type=MINI` leaves out what has a default here."""
+
+    symbol: str
+    lastPrice: str
+    openPrice: str
+    highPrice: str
+    lowPrice: str
+    volume: str
+    quoteVolume: str
+    openTime: int
+    closeTime: int
+    firstId: int
+    lastId: int
+    count: int
+    priceChange: str = ""
+    priceChangePercent: str = ""
+    weightedAvgPrice: str = ""
+    lastQty: str = ""
+    bidPrice: str = ""
+    bidQty: str = ""
+    askPrice: str = ""
+    askQty: str = ""
+
+
+class RestBookTicker(Struct, gc=False):
+    """`/api/v3/ticker/bookTicker`: no update id."""
+
+    symbol: str
+    bidPrice: str
+    bidQty: str
+    askPrice: str
+    askQty: str
+
+
+class RestPrice(Struct, gc=False):
+    """`/api/v3/ticker/price`."""
+
+    symbol: str
+    price: str
+
+
+class RestAvgPrice(Struct, gc=False):
+    """`/api/v3/avgPrice`."""
+
+    mins: int
+    price: str
+
+
+class RestTime(Struct, gc=False):
+    """`/api/v3/time`."""
+
+    serverTime: int
+
+
+class Filter(Struct, gc=False):
+    """One of a symbol's trading rules; which fields it has depends on `filterType`."""
+
+    filterType: str
+    tickSize: str = ""
+    stepSize: str = ""
+    minQty: str = ""
+    minNotional: str = ""
+
+
+class SymbolInfo(Struct, gc=False):
+    """An entry of `/api/v3/exchangeInfo`."""
+
+    symbol: str
+    status: str
+    baseAsset: str
+    quoteAsset: str
+    filters: list[Filter] = []
+
+
+class ExchangeInfo(Struct):
+    """`/api/v3/exchangeInfo` with each symbol's entry left as the venue's bytes."""
+
+    symbols: list[Raw]
+    serverTime: int = 0
+
+
+class SymbolName(Struct, gc=False):
+    symbol: str
