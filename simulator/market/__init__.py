@@ -1,0 +1,1 @@
+"""The synthetic market: pure, seeded, driven by a clock given from outside."""
