@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -187,26 +187,25 @@ def _wire(
     app: Application, config: Config, definition: Definition, stage: Stage[S], outputs: dict[str, QuixTopic]
 ) -> CachedState[S]:
     """One stage as a dataframe: one `apply`, one `to_topic`."""
-    prefix = config.environment.topic_prefix
     frame: StreamingDataFrame | None = None
     for source in stage.sources:
-        topic = app.topic(topic_name(prefix, source), value_deserializer="bytes", key_deserializer="bytes")
+        topic = app.topic(config.environment.source_topic(source), value_deserializer="bytes", key_deserializer="bytes")
         one = app.dataframe(topic)
         frame = one if frame is None else frame.concat(one)
     assert frame is not None
     cache = CachedState(stage.new, stage.load, stage.dump, stage.stagger)
     frame.processing_context.sink_manager.register(cache)
-    step = stepper(stage, cache, definition.metrics, prefix)
+    names = {config.environment.source_topic(source): source.name for source in stage.sources}
+    step = stepper(stage, cache, definition.metrics, names)
     frame = frame.apply(step, expand=True, stateful=True, metadata=True)
     frame.to_topic(lambda value, _key, _timestamp, _headers: outputs[value[0]], key=lambda value: value[2])
     return cache
 
 
 def stepper(
-    stage: Stage[S], cache: CachedState[S], metrics: Metrics, prefix: str
+    stage: Stage[S], cache: CachedState[S], metrics: Metrics, names: Mapping[str, str]
 ) -> Callable[[bytes, bytes, int, Any, State[str, Any]], Iterable[Output]]:
-    """The function quixstreams calls for each record."""
-    names = {topic_name(prefix, source): source.name for source in stage.sources}
+    """The function quixstreams calls for each record. `names`: Kafka's name of a source -> the table's."""
     handle, records_in, records_out = stage.handle, metrics.counts["records_in"], metrics.counts["records_out"]
 
     def step(value: bytes, key: bytes, timestamp: int, headers: Any, state: State[str, Any]) -> Iterable[Output]:
@@ -264,7 +263,7 @@ def run(service: Service, definition: Definition) -> None:
     config = service.config
     wait_for_broker(config)
     prefix = config.environment.topic_prefix
-    progress = Progress([topic_name(prefix, s) for stage in definition.stages for s in stage.sources])
+    progress = Progress([config.environment.source_topic(s) for stage in definition.stages for s in stage.sources])
     watchdog = Watchdog(
         client_settings(config),
         group=prefix + definition.name,

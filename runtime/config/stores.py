@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from marketdata.topics import RAW_TOPICS, Topic, topic_name
 from runtime.config.base import Section
 
 
@@ -16,8 +17,18 @@ class Environment(Section):
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="Put before every topic name, e.g. 'sim.'")
     database: str = Field("md", pattern=r"^[a-zA-Z0-9_]+$", description="ClickHouse database")
     redis_prefix: str = Field("", description="Put before every Redis key and channel")
+    raw_topic_prefix: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9._-]*$",
+        description="Processors read raw.* topics with this prefix instead: rebuilds an environment from another's log",
+    )
     simulated: bool = False
     """Shown on every surface: the data do not come from the real exchange."""
+
+    def source_topic(self, topic: Topic) -> str:
+        """The name of a topic as processors read it (raw topics may be those of another environment)."""
+        rebuilt = self.raw_topic_prefix is not None and topic in RAW_TOPICS
+        return topic_name(self.raw_topic_prefix or "" if rebuilt else self.topic_prefix, topic)
 
 
 class Kafka(Section):
