@@ -1,0 +1,304 @@
+"""The levels of one live order book: exact prices, best levels at hand, deep ones by price.
+
+Each level is one ready JSON fragment `["price","quantity"]` in the venue's own spelling, so that a view of the book is
+a join. The best levels stand in two parallel sorted lists (the window), all others in a dict: most work touches the
+window only, which keeps a thousand books inside the processor's cache.
+
+Prices sort by a key. A price of at most 15 significant digits is exact as a float (distinct decimals give distinct
+floats, in the same order), so the key is the float; the first longer price turns the side over to integers scaled by a
+power of ten. Either way `1.0` and `1.00` are one level, spelled as it came last.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from heapq import nsmallest
+from itertools import chain
+from math import inf
+from operator import neg
+
+import msgspec
+
+from marketdata.errors import ImplausibleValue
+from marketdata.types import Level
+
+WINDOW_MAX = 80
+"""Best levels kept sorted; beyond it the worst moves to the dict."""
+
+WINDOW_MIN = 40
+"""Below it the window is filled up again; must be at least the levels of the fast view."""
+
+WINDOW_FILL = 60
+
+FLOAT_DIGITS = 15
+"""Significant decimal digits a float holds exactly."""
+
+_decode_levels = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+class BookSide:
+    """One side. Keys ascend from the best price: for bids they are negative prices."""
+
+    __slots__ = ("_far", "_limit", "_near", "_near_keys", "edge", "edge_price", "is_bid", "levels_max", "scale")
+
+    def __init__(self, is_bid: bool, levels_max: int) -> None:
+        self.is_bid = is_bid
+        self.levels_max = levels_max
+        self.scale: int | None = None
+        """Decimal places of integer keys; None while keys are floats."""
+        self._near_keys: list[float] = []
+        self._near: list[str] = []
+        self._far: dict[float, str] = {}
+        self._limit: float = inf  # near keys are at or below it, far keys above
+        self.edge: float = -inf
+        """Key of the worst price down to which the side is known complete; inf: all of it."""
+        self.edge_price = ""
+        """The same as a price: "" unknown, "0" (bids) or "inf" (asks) complete."""
+
+    def __len__(self) -> int:
+        return len(self._near) + len(self._far)
+
+    # --- reading -------------------------------------------------------------------------------------
+
+    @property
+    def best_key(self) -> float | None:
+        return self._near_keys[0] if self._near_keys else None
+
+    @property
+    def best(self) -> Level | None:
+        return _level(self._near[0]) if self._near else None
+
+    def fragments(self, levels: int) -> list[str]:
+        """The best levels as JSON fragments, best first; 0: all."""
+        if levels and (levels <= len(self._near) or not self._far):
+            return self._near[:levels]
+        deep = self._near + [self._far[key] for key in sorted(self._far)]
+        return deep[:levels] if levels else deep[: self.levels_max]
+
+    def levels(self, levels: int) -> list[Level]:
+        """The best levels, best first; 0: all."""
+        return [_level(fragment) for fragment in self.fragments(levels)]
+
+    def known(self, levels: int) -> bool:
+        """True when the best `levels` are certainly the best: they lie within the range known complete."""
+        if self.edge == inf:
+            return True
+        keys = self._near_keys
+        if len(keys) < levels:
+            keys = keys + sorted(self._far)
+        return len(keys) >= levels and keys[levels - 1] <= self.edge
+
+    # --- writing -------------------------------------------------------------------------------------
+
+    def numbers(self, levels: Sequence[Level]) -> tuple[Sequence[float], Sequence[float]]:
+        """Sort keys and sizes of the levels; the side is not changed but for its kind of key.
+
+        Raises ImplausibleValue on what is not a positive price and a size.
+        """
+        try:
+            flat = list(map(float, chain.from_iterable(levels)))
+        except ValueError as exc:
+            raise ImplausibleValue(f"book level: {exc}") from None
+        if not flat:
+            return (), ()
+        prices, sizes = flat[0::2], flat[1::2]
+        if not (0.0 < min(prices) and max(prices) < inf and 0.0 <= min(sizes) and max(sizes) < inf):
+            raise ImplausibleValue(f"book level out of range, prices {min(prices)}..{max(prices)}")
+        if self.scale is None:
+            for price, _ in levels:
+                if len(price) > FLOAT_DIGITS + 1 and _significant_digits(price) > FLOAT_DIGITS:
+                    break
+            else:
+                return (list(map(neg, prices)) if self.is_bid else prices), sizes
+        return self._exact_keys([price for price, _ in levels]), sizes
+
+    def put(self, levels: Sequence[Level], keys: Sequence[float], sizes: Sequence[float]) -> None:
+        """Set each level to its absolute size; zero removes it (removing an absent level is normal)."""
+        near_keys, near, far, limit = self._near_keys, self._near, self._far, self._limit
+        for (price, quantity), key, size in zip(levels, keys, sizes, strict=True):
+            if key > limit:
+                if size:
+                    far[key] = f'["{price}","{quantity}"]'
+                else:
+                    far.pop(key, None)
+                continue
+            i = bisect_left(near_keys, key)
+            if i < len(near) and near_keys[i] == key:
+                if size:
+                    near[i] = f'["{price}","{quantity}"]'
+                else:
+                    del near_keys[i], near[i]
+            elif size:
+                near_keys.insert(i, key)
+                near.insert(i, f'["{price}","{quantity}"]')
+                if len(near) > WINDOW_MAX:
+                    far[near_keys.pop()] = near.pop()
+                    self._limit = limit = near_keys[-1]
+        if len(near) < WINDOW_MIN and far:
+            self._fill_window()
+        if len(near) + len(far) > self.levels_max + (self.levels_max >> 3):
+            self._cap()
+
+    def replace(self, levels: Sequence[Level], complete: bool) -> None:
+        """The side becomes these levels (any order). `complete`: the venue has no more than these."""
+        self.scale = None
+        keys, sizes = self.numbers(levels)
+        by_key = {
+            key: f'["{price}","{quantity}"]'
+            for (price, quantity), key, size in zip(levels, keys, sizes, strict=True)
+            if size
+        }
+        self._set(by_key)
+        if complete or not levels:
+            self.edge, self.edge_price = (inf, "0" if self.is_bid else "inf") if complete else (-inf, "")
+        else:
+            worst = max(range(len(keys)), key=keys.__getitem__)
+            self.edge, self.edge_price = keys[worst], levels[worst][0]
+        if len(self) > self.levels_max:
+            self._cap()
+
+    def restore(self, levels: Sequence[Level], edge_price: str) -> None:
+        """The side as `dump` left it."""
+        self.replace(levels, complete=True)
+        self.edge_price = edge_price
+        if edge_price == "":
+            self.edge = -inf
+        elif edge_price != ("0" if self.is_bid else "inf"):
+            self.edge = self.numbers([(edge_price, "0")])[0][0]
+
+    def dump(self) -> str:
+        """All levels as one JSON array, in no order."""
+        return "[" + ",".join(chain(self._near, self._far.values())) + "]"
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _set(self, by_key: dict[float, str]) -> None:
+        self._near_keys, self._near, self._far, self._limit = [], [], by_key, -inf
+        self._fill_window()
+
+    def _fill_window(self) -> None:
+        far = self._far
+        wanted = WINDOW_FILL - len(self._near)
+        for key in nsmallest(wanted, far) if len(far) > wanted else sorted(far):
+            self._near_keys.append(key)
+            self._near.append(far.pop(key))
+        self._limit = self._near_keys[-1] if far else inf
+
+    def _cap(self) -> None:
+        """Forget the worst levels beyond the cap; from there on the side is not known."""
+        ordered = sorted(self._far)
+        kept = ordered[: max(self.levels_max - len(self._near), 0)]
+        worst_key = kept[-1] if kept else self._near_keys[-1]
+        self._far = {key: self._far[key] for key in kept}
+        if worst_key < self.edge:
+            self.edge = worst_key
+            self.edge_price = _level(self._far[worst_key] if kept else self._near[-1])[0]
+
+    def _exact_keys(self, prices: Sequence[str]) -> list[float]:
+        scale = max(map(_decimals, prices))
+        if self.scale is None or scale > self.scale:
+            self._rescale(max(scale, self.scale or 0))
+        return [self._exact_key(price) for price in prices]
+
+    def _exact_key(self, price: str) -> int:
+        whole, _, fraction = price.partition(".")
+        assert self.scale is not None
+        key = int(whole + fraction[: self.scale].ljust(self.scale, "0"))
+        return -key if self.is_bid else key
+
+    def _rescale(self, scale: int) -> None:
+        """Turn the keys into integers of `scale` decimal places."""
+        fragments = [*self._near, *self._far.values()]
+        prices = [_level(fragment)[0] for fragment in fragments]
+        has_edge_price = self.edge not in (inf, -inf)
+        needed = prices + [self.edge_price] if has_edge_price else prices
+        self.scale = max([scale, *map(_decimals, needed)])
+        self._set({self._exact_key(price): fragment for price, fragment in zip(prices, fragments, strict=True)})
+        if has_edge_price:
+            self.edge = self._exact_key(self.edge_price)
+
+
+class LevelBook:
+    """Both sides of one book. Knows nothing of sequences: see `marketdata.book_feed`."""
+
+    __slots__ = ("asks", "bids")
+
+    def __init__(self, levels_max: int = 5000) -> None:
+        self.bids = BookSide(True, levels_max)
+        self.asks = BookSide(False, levels_max)
+
+    def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
+        """Set levels to absolute sizes. Raises ImplausibleValue before anything is changed."""
+        bid_keys, bid_sizes = self.bids.numbers(bids)
+        ask_keys, ask_sizes = self.asks.numbers(asks)
+        if bid_keys:
+            self.bids.put(bids, bid_keys, bid_sizes)
+        if ask_keys:
+            self.asks.put(asks, ask_keys, ask_sizes)
+
+    def replace(self, bids: Sequence[Level], asks: Sequence[Level], limit: int = 0) -> None:
+        """The book becomes a snapshot of at most `limit` levels a side (0: not known).
+
+        A side with fewer levels than the limit, or than the other side, is known complete.
+        """
+        self.bids.numbers(bids)
+        self.asks.numbers(asks)
+        most = limit or max(len(bids), len(asks))
+        self.bids.replace(bids, complete=len(bids) < most)
+        self.asks.replace(asks, complete=len(asks) < most)
+
+    def crossed(self) -> bool:
+        """True when the best bid is at or above the best ask."""
+        bid, ask = self.bids.best_key, self.asks.best_key
+        if bid is None or ask is None:
+            return False
+        if self.bids.scale == self.asks.scale:
+            return -bid >= ask
+        prices = [side.best[0] for side in (self.bids, self.asks) if side.best]
+        scale = max(map(_decimals, prices))
+        return _scaled(prices[0], scale) >= _scaled(prices[1], scale)
+
+    def known(self, levels: int) -> bool:
+        """True when the best `levels` of both sides lie within the range known complete."""
+        return self.bids.known(levels) and self.asks.known(levels)
+
+    def dump(self) -> bytes:
+        """Both sides as JSON, to be compressed by whoever stores it."""
+        return f'["{self.bids.edge_price}","{self.asks.edge_price}",{self.bids.dump()},{self.asks.dump()}]'.encode()
+
+    @classmethod
+    def load(cls, payload: bytes, levels_max: int = 5000) -> LevelBook:
+        """The book that `dump` wrote."""
+        bid_edge, ask_edge, bids, asks = _decode_dump(payload)
+        book = cls(levels_max)
+        book.bids.restore(bids, bid_edge)
+        book.asks.restore(asks, ask_edge)
+        return book
+
+
+_decode_dump = msgspec.json.Decoder(tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]).decode
+
+
+def _level(fragment: str) -> Level:
+    _, price, _, quantity, _ = fragment.split('"')
+    return price, quantity
+
+
+def _significant_digits(price: str) -> int:
+    whole, _, fraction = price.partition(".")
+    return len((whole + fraction.rstrip("0")).lstrip("0")) if fraction else len(whole.lstrip("0"))
+
+
+def _decimals(price: str) -> int:
+    return len(price.partition(".")[2].rstrip("0"))
+
+
+def _scaled(price: str, scale: int) -> int:
+    whole, _, fraction = price.partition(".")
+    return int(whole + fraction[:scale].ljust(scale, "0"))
+
+
+def levels_of(fragments: Iterable[str]) -> list[Level]:
+    """Levels of fragments that `BookSide.fragments` gave."""
+    return [_level(fragment) for fragment in fragments]
