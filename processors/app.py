@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,7 +23,7 @@ from quixstreams.state.exceptions import StateRecoveryOffsetOutOfRange
 
 from marketdata.errors import BadData, StoreError
 from marketdata.topics import MD_DEAD_LETTER, TOPICS, Topic, topic_name
-from processors.cached_state import CachedState
+from processors.cached_state import CachedState, Entry
 from processors.metrics import Metrics
 from processors.outputs import INTERNAL, Output, OutputSerializer, SourceRecord, dead_letter
 from processors.watchdog import Progress, Watchdog, end_process
@@ -33,6 +33,9 @@ from runtime.service import Service
 
 S = TypeVar("S")
 
+SOURCE_HEADER = "src"
+"""On every output: `source topic:offset:index of the output`."""
+INDEX_BITS = 20
 POLL_TIMEOUT_S = 0.25
 MERGED_POLL_TIMEOUT_S = 0.02
 """With merged topics quixstreams waits for this long or 10,000 records, whatever comes first: it is pure latency."""
@@ -50,7 +53,7 @@ class Stage(Generic[S]):
     sources: tuple[Topic, ...]
     """Input topics. Several are merged into one stream with one state per key; their order among each other is not
     defined, so results must not depend on it."""
-    handle: Callable[[S, SourceRecord], Iterable[Output]]
+    handle: Callable[[S, SourceRecord], Sequence[Output]]
     """Applies one record to the key's object and returns what to publish. Must check before it changes anything, and
     may raise BadData: the record goes to md.dead_letter with its code."""
     new: Callable[[bytes], S]
@@ -206,24 +209,22 @@ def stepper(
     stage: Stage[S], cache: CachedState[S], metrics: Metrics, names: Mapping[str, str]
 ) -> Callable[[bytes, bytes, int, Any, State[str, Any]], Iterable[Output]]:
     """The function quixstreams calls for each record. `names`: Kafka's name of a source -> the table's."""
-    handle, records_in, records_out = stage.handle, metrics.counts["records_in"], metrics.counts["records_out"]
+    handle, records_in = stage.handle, metrics.counts["records_in"]
 
     def step(value: bytes, key: bytes, timestamp: int, headers: Any, state: State[str, Any]) -> Iterable[Output]:
         context = message_context()
         offset = context.offset
         topic = names[context.topic]
         source = SourceRecord(topic, context.partition, offset, key, value, list(headers or ()), timestamp)
-        if headers:
-            headers.clear()  # they describe the input; quixstreams would copy them to every output
         records_in[topic] += 1
         if not key:
-            return reject(source, "no_key", "the record has no key", metrics)
+            return emit(reject(source, "no_key", "the record has no key", metrics), source, headers, metrics)
         entry = cache.open(key, state)
-        if offset <= entry.applied.get(topic, -1):
+        if offset <= entry.applied.get(topic, -1) or repeats(entry, source):
             metrics.counts["skipped"][topic] += 1
             return ()
         try:
-            out = list(handle(entry.live, source))
+            out = handle(entry.live, source)
         except BadData as exc:
             out = reject(source, exc.code, exc.detail, metrics, exc.record_id)
         except Exception as exc:  # the outermost loop: a bug of ours must not lose other records
@@ -234,11 +235,40 @@ def stepper(
             )
             out = reject(source, INTERNAL, f"{type(exc).__name__}: {exc}", metrics)
         entry.applied[topic] = offset
-        for output in out:
-            records_out[output[0]] += 1
-        return out
+        return emit(out, source, headers, metrics)
 
     return step
+
+
+def emit(out: Sequence[Output], source: SourceRecord, headers: Any, metrics: Metrics) -> Iterator[Output]:
+    """Pass outputs on one by one, each with a header `src` that says which output of which record it is.
+
+    quixstreams hands the very list of the input's headers to each output and sends it before it asks for the next.
+    """
+    records_out = metrics.counts["records_out"]
+    for index, output in enumerate(out):
+        if headers is not None:
+            headers[:] = ((SOURCE_HEADER, b"%s:%d:%d" % (source.topic.encode(), source.offset, index)),)
+        records_out[output[0]] += 1
+        yield output
+
+
+def repeats(entry: Entry[Any], source: SourceRecord) -> bool:
+    """True for a record that an application before us published a second time, after a crash of its own.
+
+    All records of a key in a topic come from one partition of one source topic, in order, so a `src` at or below the
+    last one is a repeat.
+    """
+    for name, value in source.headers:
+        if name == SOURCE_HEADER:
+            origin, offset, index = value.decode().rsplit(":", 2)
+            at = int(offset) << INDEX_BITS | int(index)
+            slot = f"{source.topic}<{origin}"
+            if at <= entry.applied.get(slot, -1):
+                return True
+            entry.applied[slot] = at
+            return False
+    return False
 
 
 def reject(source: SourceRecord, reason: str, detail: str, metrics: Metrics, record_id: str = "") -> list[Output]:

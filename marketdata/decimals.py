@@ -1,0 +1,93 @@
+"""Exact decimals: text in, text out, integers in between. No binary floats, no precision to choose.
+
+A number is an integer `units` and a `scale`: units / 10**scale.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from marketdata.errors import UnparsableFrame
+
+TEXT_MAX: Final = 64
+"""Longest number accepted: an exponent must not blow up into megabytes of zeros."""
+
+_is_plain = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII).fullmatch
+_POWERS: Final = tuple(10**n for n in range(2 * TEXT_MAX))
+
+
+def plain(text: str) -> str:
+    """`text` itself where it is a plain decimal, else the same number in plain notation (`1e-7` -> `0.0000001`).
+
+    Raises UnparsableFrame for anything that is no finite number, or too long a one.
+    """
+    # the common cases, cheaper than the pattern: digits, one point, digits
+    head, point, tail = text.partition(".")
+    if head.isdigit() and (tail.isdigit() or not point) and text.isascii() and len(text) <= TEXT_MAX:
+        return text
+    if _is_plain(text) and len(text) <= TEXT_MAX:
+        return text
+    return _rewritten(text)
+
+
+def _rewritten(text: str) -> str:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise UnparsableFrame(f"{text[:TEXT_MAX]!r} is not a number") from None
+    if not number.is_finite() or abs(number.adjusted()) > TEXT_MAX // 2 or "_" in text or text != text.strip():
+        raise UnparsableFrame(f"{text[:TEXT_MAX]!r} is not a number we accept")
+    out = f"{number:f}"
+    if len(out) > TEXT_MAX:
+        raise UnparsableFrame(f"{text[:TEXT_MAX]!r} has too many digits")
+    return out
+
+
+def to_units(text: str) -> tuple[int, int]:
+    """(units, scale) of a plain decimal. Raises ValueError on other text.
+
+    >>> to_units("0.0150")
+    (150, 4)
+    """
+    head, point, tail = text.partition(".")
+    return int(head + tail), len(tail) if point else 0
+
+
+def rescale(units: int, scale: int, to_scale: int) -> int:
+    """The same number in a finer scale."""
+    return units * _POWERS[to_scale - scale]
+
+
+def to_text(units: int, scale: int) -> str:
+    """Plain notation without trailing zeros: one spelling for each number.
+
+    >>> to_text(150, 4)
+    '0.015'
+    """
+    if not units:
+        return "0"
+    sign = "-" if units < 0 else ""
+    digits = str(abs(units))
+    if scale <= 0:
+        return sign + digits + "0" * -scale
+    digits = digits.zfill(scale + 1)
+    fraction = digits[-scale:].rstrip("0")
+    return f"{sign}{digits[:-scale]}.{fraction}" if fraction else sign + digits[:-scale]
+
+
+def subtract(a: str, b: str) -> str:
+    """a - b, exactly."""
+    return to_text(*_difference(a, b))
+
+
+def _difference(a: str, b: str) -> tuple[int, int]:
+    (au, ascale), (bu, bscale) = to_units(a), to_units(b)
+    scale = max(ascale, bscale)
+    return rescale(au, ascale, scale) - rescale(bu, bscale, scale), scale
+
+
+def same(a: str, b: str) -> bool:
+    """True when both texts are the same number."""
+    return a == b or _difference(a, b)[0] == 0
