@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from marketdata.book import LevelBook
 from marketdata.book_feed import SequenceRules
 from marketdata.types import AnyRecord, Instrument, Level
 
@@ -245,3 +246,5 @@ class Venue:
     """Folders of recorded frames that are this venue's: the last parts of their path, like `binance/spot`."""
     kline_source: Literal["trade", "agg_trade"] = "trade"
     """Which trades the venue's own candles are made of, when both are captured."""
+    verify_checksum: Callable[[BookFrame, LevelBook], bool | None] | None = None
+    """Compares the frame's checksum with the book after it; None where that frame carries none."""

@@ -1,0 +1,265 @@
+"""Binance spot stream frames to our records, one function per channel.
+
+Exactness: decimal strings pass through as the venue wrote them (`marketdata.decimals.plain` rewrites exponents and
+refuses what is no number); times are multiplied, never divided. A frame may come in the combined wrapper or bare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from marketdata.decimals import plain
+from marketdata.errors import UnparsableFrame
+from marketdata.types import AnyRecord, Bbo, Ticker, Trade, VenueKline
+from venues.binance import messages as m
+from venues.contract import Context, Normaliser
+
+T = TypeVar("T")
+
+
+class _Wrapped(Struct, Generic[T], gc=False):
+    """The combined endpoint's wrapper."""
+
+    data: T
+
+
+def _reader(shape: type[T], what: str) -> Callable[[bytes], T]:
+    """A function that decodes a payload of that shape. Raises UnparsableFrame."""
+    wrapped = msgspec.json.Decoder(_Wrapped[shape]).decode  # type: ignore[valid-type]  # a value here
+    bare = msgspec.json.Decoder(shape).decode
+
+    def read(frame: bytes) -> T:
+        try:
+            return wrapped(frame).data if b'"data"' in frame else bare(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise UnparsableFrame(f"not a {what} of Binance spot: {exc}") from None
+
+    return read
+
+
+def _foreign(symbol: str, ctx: Context) -> UnparsableFrame:
+    """A frame that names another symbol than the stream it came on: nothing in it can be trusted."""
+    return UnparsableFrame(f"the stream is {ctx.symbol}'s but its payload says {symbol!r}")
+
+
+_read_trade = _reader(m.TradeMsg, "trade")
+_read_agg_trade = _reader(m.AggTradeMsg, "aggTrade")
+_read_book_ticker = _reader(m.BookTickerMsg, "bookTicker")
+_read_kline = _reader(m.KlineMsg, "kline")
+_read_ticker = _reader(m.TickerMsg, "24hrTicker")
+_read_mini_ticker = _reader(m.MiniTickerMsg, "24hrMiniTicker")
+
+
+def canonical(ctx: Context) -> str:
+    return ctx.instrument.instrument if ctx.instrument is not None else ""
+
+
+def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
+    """`@trade`. The buyer being the maker (`m`) means that the taker sold."""
+    msg = _read_trade(frame)
+    if msg.s != ctx.symbol:
+        raise _foreign(msg.s, ctx)
+    return (
+        Trade(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=ctx.instrument.instrument if ctx.instrument is not None else "",
+            recv_time_ns=ctx.recv_time_ns,
+            trade_id=str(msg.t),
+            price=plain(msg.p),
+            quantity=plain(msg.q),
+            side="sell" if msg.m else "buy",
+            trade_time_us=msg.T * 1000,
+            event_time_us=msg.E * 1000,
+        ),
+    )
+
+
+def agg_trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
+    """`@aggTrade`: an id space of its own (`a`); `f` and `l` are the ids of the trades merged."""
+    msg = _read_agg_trade(frame)
+    if msg.s != ctx.symbol:
+        raise _foreign(msg.s, ctx)
+    return (
+        Trade(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=canonical(ctx),
+            recv_time_ns=ctx.recv_time_ns,
+            trade_id=str(msg.a),
+            price=plain(msg.p),
+            quantity=plain(msg.q),
+            side="sell" if msg.m else "buy",
+            trade_time_us=msg.T * 1000,
+            event_time_us=msg.E * 1000,
+            aggregated=True,
+            first_trade_id=str(msg.f),
+            last_trade_id=str(msg.l),
+        ),
+    )
+
+
+def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
+    """`@bookTicker`. It has no time: event_time_us stays 0. An empty side comes as price and quantity zero."""
+    msg = _read_book_ticker(frame)
+    if msg.s != ctx.symbol:
+        raise _foreign(msg.s, ctx)
+    bid_price, bid_quantity = quote_side(msg.b, msg.B)
+    ask_price, ask_quantity = quote_side(msg.a, msg.A)
+    return (
+        Bbo(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=canonical(ctx),
+            recv_time_ns=ctx.recv_time_ns,
+            update_id=str(msg.u),
+            bid_price=bid_price,
+            bid_quantity=bid_quantity,
+            ask_price=ask_price,
+            ask_quantity=ask_quantity,
+        ),
+    )
+
+
+def quote_side(price: str, quantity: str) -> tuple[str, str]:
+    """("", "") for an empty side, which the venue writes as zeros."""
+    price, quantity = plain(price), plain(quantity)
+    return ("", "") if not price.strip("0.") else (price, quantity)
+
+
+def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
+    """`@kline_<i>`. A candle without trades has the ids -1, which become ""."""
+    msg = _read_kline(frame)
+    if msg.s != ctx.symbol:
+        raise _foreign(msg.s, ctx)
+    k = msg.k
+    return (
+        VenueKline(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=canonical(ctx),
+            recv_time_ns=ctx.recv_time_ns,
+            interval=k.i,
+            open_time=k.t,
+            close_time=k.T,
+            open=plain(k.o),
+            high=plain(k.h),
+            low=plain(k.l),
+            close=plain(k.c),
+            volume=plain(k.v),
+            quote_volume=plain(k.q),
+            trade_count=k.n,
+            taker_buy_volume=plain(k.V),
+            taker_buy_quote_volume=plain(k.Q),
+            first_trade_id=id_text(k.f),
+            last_trade_id=id_text(k.L),
+            is_closed=k.x,
+            event_time_us=msg.E * 1000,
+        ),
+    )
+
+
+def id_text(value: int) -> str:
+    """Empty for the -1 by which the venue says that there is none."""
+    return str(value) if value >= 0 else ""
+
+
+def plain_or_absent(value: str) -> str:
+    return plain(value) if value else ""
+
+
+def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
+    """`@ticker`: the rolling 24 h window."""
+    msg = _read_ticker(frame)
+    if msg.s != ctx.symbol:
+        raise _foreign(msg.s, ctx)
+    bid_price, bid_quantity = quote_side(msg.b, msg.B) if msg.b else ("", "")
+    ask_price, ask_quantity = quote_side(msg.a, msg.A) if msg.a else ("", "")
+    return (
+        Ticker(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=canonical(ctx),
+            recv_time_ns=ctx.recv_time_ns,
+            last_price=plain(msg.c),
+            last_quantity=plain_or_absent(msg.Q),
+            open=plain(msg.o),
+            high=plain(msg.h),
+            low=plain(msg.l),
+            volume=plain(msg.v),
+            quote_volume=plain(msg.q),
+            price_change=plain(msg.p),
+            price_change_percent=plain(msg.P),
+            weighted_average_price=plain(msg.w),
+            bid_price=bid_price,
+            bid_quantity=bid_quantity,
+            ask_price=ask_price,
+            ask_quantity=ask_quantity,
+            trade_count=msg.n,
+            first_trade_id=id_text(msg.F),
+            last_trade_id=id_text(msg.L),
+            window_open_ms=msg.O,
+            window_close_ms=msg.C,
+            event_time_us=msg.E * 1000,
+        ),
+    )
+
+
+def mini_ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
+    """`@miniTicker`: the same window, fewer values."""
+    msg = _read_mini_ticker(frame)
+    if msg.s != ctx.symbol:
+        raise _foreign(msg.s, ctx)
+    return (
+        Ticker(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=canonical(ctx),
+            recv_time_ns=ctx.recv_time_ns,
+            last_price=plain(msg.c),
+            open=plain(msg.o),
+            high=plain(msg.h),
+            low=plain(msg.l),
+            volume=plain(msg.v),
+            quote_volume=plain(msg.q),
+            event_time_us=msg.E * 1000,
+        ),
+    )
+
+
+def _without_record(read: Callable[[bytes], object]) -> Normaliser:
+    """For kinds we recognise but have no record for: checked against their shape, then left."""
+
+    def normalise(frame: bytes, ctx: Context) -> Sequence[AnyRecord]:  # noqa: ARG001  the contract's signature
+        read(frame)
+        return ()
+
+    return normalise
+
+
+NORMALISERS: dict[str, Normaliser] = {
+    "trade": trade,
+    "agg_trade": agg_trade,
+    "bbo": bbo,
+    "kline": kline,
+    "ticker": ticker,
+    "mini_ticker": mini_ticker,
+    # Not a 24 h window, a trade off the book, an average, a reference value: no record of ours means the same.
+    "window_ticker": _without_record(_read_ticker),
+    "block_trade": _without_record(_reader(m.BlockTradeMsg, "blockTrade")),
+    "avg_price": _without_record(_reader(m.AvgPriceMsg, "avgPrice")),
+    "reference_price": _without_record(_reader(m.ReferencePriceMsg, "referencePrice")),
+    "partial_book": _without_record(_reader(m.PartialBookMsg, "partial book")),
+    "tardis_snapshot": _without_record(_reader(m.PartialBookMsg, "partial book")),
+}
+"""By channel, see `protocol.parse_stream`; `book` frames are the book machine's (`book_frames`)."""
