@@ -1,0 +1,105 @@
+"""What every route works with: the configuration, the stores and the list of known symbols."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from api import queries
+from api.catalogue import Catalogue, Listed
+from api.envelope import BadParameter, StoreDown
+from api.params import SymbolQuery
+from api.stores import HistoryStore, LatestStore
+from marketdata.keys import Key
+from marketdata.types import Record
+from runtime.config import Config
+
+INSTRUMENTS_AGE_S_MAX = 60.0
+
+
+class Context:
+    """One per application, made and closed by its lifespan."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.latest = LatestStore(config)
+        self.history = HistoryStore(config)
+        self.catalogue_warnings: list[str] = []
+        self._configured = [
+            Listed(Key(exchange, market, symbol), "", tuple(section.channels))
+            for exchange, markets in config.exchanges.items()
+            for market, section in markets.items()
+            for symbol in section.symbols
+        ]
+        self._catalogue = Catalogue(self._configured)
+        self._catalogue_at = float("-inf")
+        self._instruments: list[Listed] = []
+        self._instruments_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self.latest.close()
+        await self.history.close()
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The fields of `models.Answer`."""
+        return {"environment": self.config.environment.name, "simulated": self.config.environment.simulated}
+
+    def whose(self, one: Listed, record: Record | None = None) -> dict[str, Any]:
+        """The fields of `models.SymbolAnswer`."""
+        key = one.key
+        instrument = one.instrument or (record.instrument if record else "")
+        return {
+            **self.environment,
+            "exchange": key.exchange,
+            "market": key.market,
+            "symbol": key.symbol,
+            "instrument": instrument,
+        }
+
+    def limited(self, limit: int) -> int:
+        """`limit`, if it is within what the configuration allows. Raises BadParameter."""
+        if limit > self.config.api.rows_max:
+            raise BadParameter(f"limit: at most {self.config.api.rows_max}", parameter="limit")
+        return limit
+
+    async def find(self, query: SymbolQuery) -> Listed:
+        """The symbol a request means. Raises UnknownExchange, UnknownSymbol, BadParameter."""
+        return (await self.catalogue()).find(query.symbol, query.exchange, query.market)
+
+    async def catalogue(self) -> Catalogue:
+        """The known symbols: configured, with a value in Redis, or with metadata in ClickHouse.
+
+        A store that is down leaves out what only it knows; `catalogue_warnings` says so.
+        """
+        if time.monotonic() - self._catalogue_at < self.config.api.catalogue_age_s_max:
+            return self._catalogue
+        async with self._lock:
+            if time.monotonic() - self._catalogue_at >= self.config.api.catalogue_age_s_max:
+                await self._refresh()
+        return self._catalogue
+
+    async def _refresh(self) -> None:
+        warnings = []
+        seen: list[Listed] = []
+        try:
+            keys = await self.latest.keys()
+            for key, got in zip(keys, await self.latest.many(keys) if keys else (), strict=True):
+                records = [r for r in (got.trade, got.bbo, got.ticker, got.book) if isinstance(r, Record)]
+                instrument = next((r.instrument for r in records if r.instrument), "")
+                seen.append(Listed(key, instrument, tuple(sorted(got.feeds))))
+        except StoreDown as exc:
+            warnings.append(f"symbols only redis knows are left out: {exc.message}")
+        try:
+            if time.monotonic() - self._instruments_at >= INSTRUMENTS_AGE_S_MAX:
+                rows = await self.history.select(*queries.instruments())
+                self._instruments = [Listed(Key(*row[:3]), row[3]) for row in rows]
+                # None yet is asked again at once: the first symbols are about to come.
+                self._instruments_at = time.monotonic() if rows else float("-inf")
+        except StoreDown as exc:
+            warnings.append(f"symbols only clickhouse knows are left out: {exc.message}")
+        self.catalogue_warnings = warnings
+        self._catalogue = Catalogue([*self._configured, *self._instruments, *seen])
+        self._catalogue_at = time.monotonic()
