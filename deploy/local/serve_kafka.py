@@ -1,6 +1,7 @@
 """Apache Kafka (KRaft, one node) without JDK, Maven, Docker or root. SIGTERM or closing stdin stops it cleanly.
 
 usage: python -m deploy.local.serve_kafka --data-dir D --jars-dir J --port P --controller-port C [--heap-mb N]
+         [--segment-bytes N]
 
 The ports may differ at every start: the data stay usable. Paths in the properties are relative to the data folder,
 because that format knows neither spaces nor commas nor other alphabets.
@@ -18,8 +19,6 @@ from deploy.local import jars, watch
 from marketdata.errors import StoreError
 
 CLUSTER_ID = "bWFya2V0cHJpc20tbG9jYQ"  # 16 bytes, base64url without padding
-SEGMENT_BYTES = 32 * 1024 * 1024
-"""Retention deletes whole segments only, so a partition can exceed its bound by one."""
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -77,11 +76,9 @@ def java_command(jars_dir: Path, heap_mb: int, cwd: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def prepare(data_dir: Path, java: list[str], port: int, controller_port: int, env: dict[str, str]) -> None:
+def prepare(data_dir: Path, java: list[str], properties: str, env: dict[str, str]) -> None:
     """Write the properties and format the log folder at the first start. Raises StoreError."""
-    (data_dir / "server.properties").write_text(
-        PROPERTIES.format(port=port, controller_port=controller_port, segment_bytes=SEGMENT_BYTES)
-    )
+    (data_dir / "server.properties").write_text(properties)
     if not (data_dir / "log" / "meta.properties").exists():
         tool = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c", "server.properties"]
         done = subprocess.run(tool, cwd=data_dir, env=env, capture_output=True, text=True)
@@ -96,12 +93,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--controller-port", type=int, required=True)
     parser.add_argument("--heap-mb", type=int, default=512)
+    parser.add_argument("--segment-bytes", type=int, default=32 * 1024 * 1024)
     args = parser.parse_args()
+    properties = PROPERTIES.format(
+        port=args.port, controller_port=args.controller_port, segment_bytes=args.segment_bytes
+    )
     env = {**os.environ, "LC_ALL": "C.UTF-8"}  # Java decodes paths by the locale
     try:
         args.data_dir.mkdir(parents=True, exist_ok=True)
         java = java_command(args.jars_dir, args.heap_mb, args.data_dir)
-        prepare(args.data_dir, java, args.port, args.controller_port, env)
+        prepare(args.data_dir, java, properties, env)
     except StoreError as exc:
         print(exc, file=sys.stderr)  # noqa: T201 (goes to the server's log)
         raise SystemExit(1) from None

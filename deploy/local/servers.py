@@ -33,10 +33,18 @@ class Server:
     env: dict[str, str] = field(default_factory=dict)
 
 
-def kafka(data_dir: Path, jars_dir: Path, port: int, controller_port: int, heap_mb: int = 512) -> Server:
+def kafka(
+    data_dir: Path,
+    jars_dir: Path,
+    port: int,
+    controller_port: int,
+    heap_mb: int = 512,
+    segment_bytes: int = 32 * 1024 * 1024,
+) -> Server:
     argv = (
         "-m", "deploy.local.serve_kafka", "--data-dir", str(data_dir), "--jars-dir", str(jars_dir),
         "--port", str(port), "--controller-port", str(controller_port), "--heap-mb", str(heap_mb),
+        "--segment-bytes", str(segment_bytes),
     )  # fmt: skip
     return Server("kafka", argv, lambda: kafka_problem(f"{HOST}:{port}"))
 
