@@ -103,7 +103,7 @@ class BookSide:
         if not flat:
             return (), ()
         prices, sizes = flat[0::2], flat[1::2]
-        if not (0.0 < min(prices) and max(prices) < inf and 0.0 <= min(sizes) and max(sizes) < inf):
+        if not (min(prices) > 0.0 and min(sizes) >= 0.0 and max(prices) < inf and max(sizes) < inf):
             raise ImplausibleValue(f"book level out of range, prices {min(prices)}..{max(prices)}")
         if self.scale is None:
             for price, _ in levels:
@@ -212,7 +212,7 @@ class BookSide:
         fragments = [*self._near, *self._far.values()]
         prices = [_level(fragment)[0] for fragment in fragments]
         has_edge_price = self.edge not in (inf, -inf)
-        needed = prices + [self.edge_price] if has_edge_price else prices
+        needed = [*prices, self.edge_price] if has_edge_price else prices
         self.scale = max([scale, *map(_decimals, needed)])
         self._set({self._exact_key(price): fragment for price, fragment in zip(prices, fragments, strict=True)})
         if has_edge_price:

@@ -63,7 +63,7 @@ def parse_book(frame: bytes) -> BookFrame:
         if len(_plain_rests) >= _RESTS_MAX:
             _plain_rests.clear()
         _plain_rests.add(frame.translate(None, _NUMBERS))
-    if msg.U > msg.u:
+    if msg.u < msg.U:
         raise UnparsableFrame(f"depthUpdate with first id {msg.U} above its last {msg.u}")
     return BookFrame(BookEnvelope(msg.U, msg.u, None, msg.E * 1000), msg.b, msg.a)
 
