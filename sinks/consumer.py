@@ -57,7 +57,8 @@ class SinkConsumer:
         """As `poll`, for many records at once. When the assignment changes on the way, what was read before is dropped:
         the new assignment starts from the committed offset. (One `poll` each, not the client's batch call, because only
         so is it certain on which side of a rebalance a record stands.)"""
-        generation, messages = self.generation, []
+        generation = self.generation
+        messages: list[Message] = []
         deadline_s = time.monotonic() + timeout_s
         while len(messages) < records_max:
             message = self._consumer.poll(max(0.0, deadline_s - time.monotonic()) if not messages else 0)
@@ -154,7 +155,7 @@ class SinkConsumer:
         if self.paused:
             consumer.pause(partitions)
 
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.generation += 1
         self.assigned -= {(tp.topic, tp.partition) for tp in partitions}
 

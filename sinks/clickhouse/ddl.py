@@ -1,0 +1,116 @@
+"""The SQL of a table and its view, from their description. `python -m sinks.clickhouse.ddl [NAME...]` prints it.
+
+The printed statements go into a new file of `migrations/`; files already released are never edited. Placeholders:
+
+    ${engine}      ReplacingMergeTree or ReplicatedReplacingMergeTree
+    ${ttl_NAME}    the table's TTL clause, or nothing where old rows must not vanish at INSERT
+    ${simulated}   true or false: a column of every view
+    ${label}       put before every table's comment: empty for live data
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from runtime.config import Config
+from sinks.clickhouse.kinds import FLAG
+from sinks.clickhouse.tables import COORDINATES, TABLES, Column, Table
+
+DEDUPLICATION_WINDOW = 1000
+"""Inserts remembered per table: a retry of the same bytes is dropped by its token."""
+
+SIMULATED_COMMENT = "True: the data do not come from the real exchange"
+VIEW_NOTE = "One row per natural key in its newest version (FINAL)"
+LOG_NOTE = "All rows written, repeats and superseded versions included: read the view instead"
+
+
+def table_sql(table: Table) -> str:
+    """CREATE TABLE of the log under a view."""
+    lines = [f"    {c.name} {c.kind.stored} {_codec(c)}COMMENT {_quote(c.comment)}" for c in _stored(table)]
+    ranges = [c.name for c in table.columns if c.name in ("event_time", "recv_time") and c.name not in table.key[:1]]
+    lines += [f"    INDEX {name}_range {name} TYPE minmax GRANULARITY 4" for name in (*ranges, "_offset")]
+    version = "_version" if table.version else ""
+    settings = [f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"]
+    if table.ttl_days:
+        settings.append("ttl_only_drop_parts = 1")
+    if any(c.kind.stored.startswith("Nullable") for c in table.columns if c.name in table.key):
+        settings.append("allow_nullable_key = 1")
+    clauses = [
+        f"ENGINE = ${{engine}}({version})",
+        f"PARTITION BY {table.partition}" if table.partition else "",
+        f"PRIMARY KEY ({', '.join(_primary(table))})",
+        f"ORDER BY ({', '.join(table.sort_key)})",
+        f"${{ttl_{table.name}}}" if table.ttl_days else "",
+        f"SETTINGS {', '.join(settings)}",
+        f"COMMENT {_quote('${label}' + table.comment + '. ' + LOG_NOTE)}",
+    ]
+    body = ",\n".join(lines)
+    return f"CREATE TABLE IF NOT EXISTS {table.log}\n(\n{body}\n)\n" + "\n".join(filter(None, clauses)) + ";\n"
+
+
+def view_sql(table: Table) -> str:
+    """CREATE VIEW of what people read."""
+    shown = [c for c in _stored(table) if c.name != "_version"]
+    lines = [f"    {c.name} {c.kind.stored} COMMENT {_quote(c.comment)}" for c in shown]
+    lines.append(f"    simulated {FLAG.stored} COMMENT {_quote(SIMULATED_COMMENT)}")
+    selected = ", ".join(c.name for c in shown)
+    body = ",\n".join(lines)
+    return (
+        f"CREATE VIEW IF NOT EXISTS {table.name}\n(\n{body}\n)\n"
+        f"AS SELECT {selected}, ${{simulated}} AS simulated\nFROM {table.log} FINAL\n"
+        f"COMMENT {_quote('${label}' + table.comment + '. ' + VIEW_NOTE)};\n"
+    )
+
+
+def variables(config: Config) -> dict[str, str]:
+    """What the placeholders of the migrations stand for in this environment."""
+    simulated = config.environment.simulated
+    world = re.sub(r"[^\w. -]", "", config.environment.name)
+    values = {
+        "engine": config.clickhouse.engine,
+        "simulated": "true" if simulated else "false",
+        "label": f"SIMULATED ({world}), not from the real exchange. " if simulated else "",
+    }
+    for table in TABLES:
+        if table.ttl_days:
+            clause = f"TTL toDateTime({table.ttl_column}) + INTERVAL {table.ttl_days} DAY DELETE"
+            values[f"ttl_{table.name}"] = clause if config.clickhouse.ttl else ""
+    return values
+
+
+def insert_sql(table: Table) -> str:
+    """The insert: values come as the client sends them and are cast to what is stored."""
+    columns = _stored(table)
+    names = ", ".join(c.name for c in columns)
+    casts = ", ".join(c.kind.cast.format(c.name) for c in columns)
+    sent = ", ".join(f"{c.name} {c.kind.sent}" for c in columns).replace("'", "\\'")
+    return f"INSERT INTO {table.log} ({names}) SELECT {casts} FROM input('{sent}') FORMAT Native"
+
+
+def _stored(table: Table) -> tuple[Column, ...]:
+    return (*table.columns, *COORDINATES)
+
+
+def _primary(table: Table) -> Sequence[str]:
+    """The sparse index needs only the first few parts of a long key."""
+    return table.sort_key[:5]
+
+
+def _codec(column: Column) -> str:
+    return f"CODEC({column.kind.codec}) " if column.kind.codec else ""
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def main(names: Sequence[str]) -> None:
+    for table in TABLES:
+        if not names or table.name in names:
+            sys.stdout.write(f"{table_sql(table)}\n{view_sql(table)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
