@@ -15,7 +15,7 @@ TEXT_MAX: Final = 64
 """Longest number accepted: an exponent must not blow up into megabytes of zeros."""
 
 _is_plain = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII).fullmatch
-_POWERS: Final = tuple(10**n for n in range(2 * TEXT_MAX))
+_POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(2 * TEXT_MAX))
 
 
 def plain(text: str) -> str:
