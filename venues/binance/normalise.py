@@ -46,6 +46,13 @@ def _foreign(symbol: str, ctx: Context) -> UnparsableFrame:
     return UnparsableFrame(f"the stream is {ctx.symbol}'s but its payload says {symbol!r}")
 
 
+_LAYOUT = bytes.maketrans(b"123456789", b"000000000")
+_LAYOUTS_MAX = 20_000
+_plain_layouts: set[bytes] = set()
+"""Frames with each digit written as 0, of which price and quantity were found plain: so they are in every frame with
+the same layout. Half the price of looking at both numbers, on the busiest of all paths."""
+
+_decode_trade = msgspec.json.Decoder(_Wrapped[m.TradeMsg]).decode
 _read_trade = _reader(m.TradeMsg, "trade")
 _read_agg_trade = _reader(m.AggTradeMsg, "aggTrade")
 _read_book_ticker = _reader(m.BookTickerMsg, "bookTicker")
@@ -60,9 +67,17 @@ def canonical(ctx: Context) -> str:
 
 def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
     """`@trade`. The buyer being the maker (`m`) means that the taker sold."""
-    msg = _read_trade(frame)
+    try:
+        msg = _decode_trade(frame).data
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        msg = _read_trade(frame)  # without the wrapper, or not a trade: says what is wrong
     if msg.s != ctx.symbol:
         raise _foreign(msg.s, ctx)
+    price, quantity = msg.p, msg.q
+    if frame.translate(_LAYOUT) not in _plain_layouts:
+        price, quantity = plain(price), plain(quantity)
+        if price == msg.p and quantity == msg.q:
+            _remember_layout(frame)
     return (
         Trade(
             exchange=ctx.exchange,
@@ -71,13 +86,21 @@ def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
             instrument=ctx.instrument.instrument if ctx.instrument is not None else "",
             recv_time_ns=ctx.recv_time_ns,
             trade_id=str(msg.t),
-            price=plain(msg.p),
-            quantity=plain(msg.q),
+            price=price,
+            quantity=quantity,
             side="sell" if msg.m else "buy",
             trade_time_us=msg.T * 1000,
             event_time_us=msg.E * 1000,
         ),
     )
+
+
+def _remember_layout(frame: bytes) -> None:
+    if b"\\" in frame:  # the digits of an escape are no digits
+        return
+    if len(_plain_layouts) >= _LAYOUTS_MAX:
+        _plain_layouts.clear()
+    _plain_layouts.add(frame.translate(_LAYOUT))
 
 
 def agg_trade(frame: bytes, ctx: Context) -> Sequence[Trade]:

@@ -6,7 +6,7 @@ A reply is told by its path; where that is not known (documentation examples) by
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -64,15 +64,15 @@ class _Shape(Struct):
 
     code: int | None = None
     msg: str | None = None
-    lastUpdateId: Raw | None = None  # noqa: N815  field names are the venue's own
-    symbols: Raw | None = None
-    serverTime: Raw | None = None  # noqa: N815
-    mins: Raw | None = None
-    lastPrice: Raw | None = None  # noqa: N815
-    bidPrice: Raw | None = None  # noqa: N815
-    price: Raw | None = None
-    isBuyerMaker: Raw | None = None  # noqa: N815
-    a: Raw | None = None
+    lastUpdateId: Any = None  # noqa: N815  field names are the venue's own
+    symbols: Any = None
+    serverTime: Any = None  # noqa: N815
+    mins: Any = None
+    lastPrice: Any = None  # noqa: N815
+    bidPrice: Any = None  # noqa: N815
+    price: Any = None
+    isBuyerMaker: Any = None  # noqa: N815
+    a: Any = None
 
 
 _shape = msgspec.json.Decoder(_Shape).decode
