@@ -8,7 +8,7 @@ from typing import Any
 
 from api import queries
 from api.catalogue import Catalogue, Listed
-from api.envelope import BadParameter, StoreDown
+from api.envelope import BadParameter, StoreDown, UnknownExchange, UnknownSymbol
 from api.params import SymbolQuery
 from api.stores import HistoryStore, LatestStore
 from marketdata.keys import Key
@@ -32,7 +32,7 @@ class Context:
             for market, section in markets.items()
             for symbol in section.symbols
         ]
-        self._catalogue = Catalogue(self._configured)
+        self.catalogue = Catalogue(self._configured)
         self._catalogue_at = float("-inf")
         self._instruments: list[Listed] = []
         self._instruments_at = float("-inf")
@@ -67,31 +67,36 @@ class Context:
 
     async def find(self, query: SymbolQuery) -> Listed:
         """The symbol a request means. Raises UnknownExchange, UnknownSymbol, BadParameter."""
-        return (await self.catalogue()).find(query.symbol, query.exchange, query.market)
+        try:
+            return self.catalogue.find(query.symbol, query.exchange, query.market)
+        except (UnknownSymbol, UnknownExchange):
+            # It may have appeared since: look again before saying no.
+            await self.refresh()
+            return self.catalogue.find(query.symbol, query.exchange, query.market)
 
-    async def catalogue(self) -> Catalogue:
-        """The known symbols: configured, with a value in Redis, or with metadata in ClickHouse.
+    async def refresh(self) -> None:
+        """Learn the known symbols anew, unless they were learnt within `api.catalogue_age_s_max`.
 
         A store that is down leaves out what only it knows; `catalogue_warnings` says so.
         """
-        if time.monotonic() - self._catalogue_at < self.config.api.catalogue_age_s_max:
-            return self._catalogue
         async with self._lock:
             if time.monotonic() - self._catalogue_at >= self.config.api.catalogue_age_s_max:
                 await self._refresh()
-        return self._catalogue
 
     async def _refresh(self) -> None:
         warnings = []
         seen: list[Listed] = []
+        named = {one.key: one.instrument for one in (*self.catalogue.listed, *self._instruments)}
         try:
-            keys = await self.latest.keys()
-            for key, got in zip(keys, await self.latest.many(keys) if keys else (), strict=True):
+            seen = [Listed(key, named.get(key, "")) for key in await self.latest.keys()]
+            unnamed = [one.key for one in seen if not one.instrument]
+            for key, got in zip(unnamed, await self.latest.many(unnamed) if unnamed else (), strict=True):
                 records = [r for r in (got.trade, got.bbo, got.ticker, got.book) if isinstance(r, Record)]
-                instrument = next((r.instrument for r in records if r.instrument), "")
-                seen.append(Listed(key, instrument, tuple(sorted(got.feeds))))
+                seen.append(Listed(key, next((r.instrument for r in records if r.instrument), "")))
         except StoreDown as exc:
             warnings.append(f"symbols only redis knows are left out: {exc.message}")
+            # What it said before still holds: a symbol does not become unknown because a store is away.
+            seen = list(self.catalogue.listed)
         try:
             if time.monotonic() - self._instruments_at >= INSTRUMENTS_AGE_S_MAX:
                 rows = await self.history.select(*queries.instruments())
@@ -101,5 +106,5 @@ class Context:
         except StoreDown as exc:
             warnings.append(f"symbols only clickhouse knows are left out: {exc.message}")
         self.catalogue_warnings = warnings
-        self._catalogue = Catalogue([*self._configured, *self._instruments, *seen])
+        self.catalogue = Catalogue([*self._configured, *self._instruments, *seen])
         self._catalogue_at = time.monotonic()

@@ -1,0 +1,136 @@
+"""Whether the API can answer, and how fresh what it answers is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from fastapi import APIRouter, Response
+
+from api import models, views
+from api.catalogue import Listed
+from api.context import Context
+from api.envelope import Envelope, ErrorInfo, StoreDown, now_ms, ok
+from api.metrics import STORE_UP
+from api.routes.deps import Ctx
+from api.stores import Latest
+from marketdata import types as t
+
+router = APIRouter(tags=["health"])
+
+PROBLEMS_MAX = 50
+DOWN_EXAMPLE = {
+    503: {"model": Envelope[models.Health], "description": "No store answers; `data` still says what is known"}
+}
+
+
+@router.get("/health", summary="State of stores, feeds and books", responses=DOWN_EXAMPLE)
+async def health(context: Ctx, response: Response) -> Envelope[models.Health]:
+    """`ok`, `degraded` (something is missing or old; the rest answers) or `down` (no store answers, HTTP 503)."""
+    state = await examine(context)
+    answer = ok(state)
+    if state.status == "down":
+        response.status_code = 503
+        answer.success = False
+        answer.error = ErrorInfo(code="store_down", message="; ".join(state.problems[:2]))
+    return answer
+
+
+async def examine(context: Context) -> models.Health:
+    """Ask both stores now and judge what they hold."""
+    redis, clickhouse = await asyncio.gather(
+        probe("redis", context.latest.ping), probe("clickhouse", context.history.ping)
+    )
+    stores = {"redis": redis, "clickhouse": clickhouse}
+    problems = [f"{name} does not answer: {store.error}" for name, store in stores.items() if store.state == "down"]
+    await context.refresh()
+    listed = list(context.catalogue.listed)
+    symbols: list[models.SymbolHealth] = []
+    if redis.state == "ok" and listed:
+        try:
+            latest = await context.latest.many([one.key for one in listed])
+            stale_ms = int(context.config.api.stale_after_s * 1000)
+            symbols = [judge(one, got, now_ms(), stale_ms) for one, got in zip(listed, latest, strict=True)]
+        except StoreDown as exc:
+            redis = stores["redis"] = models.StoreHealth(state="down", error=exc.reason)
+            problems.append(exc.message)
+    feeds = [feed for symbol in symbols for feed in symbol.feeds if feed.state != "unknown"]
+    lost = [feed for feed in feeds if feed.state == "disconnected"]
+    problems += _summary(lost, len(feeds), symbols)
+    if all(store.state == "down" for store in stores.values()):
+        status = "down"
+    else:
+        status = "degraded" if problems else "ok"
+    return models.Health(
+        **context.environment,
+        status=status,
+        problems=problems,
+        stores=stores,
+        feeds_connected=len(feeds) - len(lost),
+        feeds_disconnected=len(lost),
+        ended=bool(feeds) and all(f.state == "disconnected" and _by_venue(f.reason) for f in feeds),
+        symbols=symbols,
+    )
+
+
+def judge(one: Listed, got: Latest, now: int, stale_ms: int) -> models.SymbolHealth:
+    """The state of one symbol from what Redis holds of it."""
+    feeds = views.feeds(dict(got.feeds), one.channels, now)
+    records = [r for r in (got.trade, got.ticker, got.bbo, got.book) if isinstance(r, t.Record)]
+    ages = [age for r in records if (age := views.age_ms(now, r.recv_time_ns)) is not None]
+    book = got.book if isinstance(got.book, t.BookRecord) else None
+    problems = [
+        f"{f.channel} is disconnected: {f.reason or 'no reason given'}" for f in feeds if f.state == "disconnected"
+    ]
+    if not ages:
+        problems.append("nothing has arrived yet")
+    elif min(ages) > stale_ms:
+        problems.append(f"silent for {min(ages) / 1000:.0f} s")
+    if book is not None and book.state != "ok":
+        problems.append(f"the book is {book.state}: {book.reason or 'no reason given'}")
+    elif "book" in one.channels and book is None:
+        problems.append("no book has arrived yet")
+    return models.SymbolHealth(
+        exchange=one.key.exchange,
+        market=one.key.market,
+        symbol=one.key.symbol,
+        state="ok" if not problems else "degraded" if ages and min(ages) <= stale_ms else "down",
+        problems=problems,
+        age_ms=min(ages, default=None),
+        book=book.state if book else "",
+        book_age_ms=views.age_ms(now, book.verified_time_ns) if book else None,
+        feeds=feeds,
+    )
+
+
+def _summary(lost: Sequence[models.Feed], feeds: int, symbols: Sequence[models.SymbolHealth]) -> list[str]:
+    """Few sentences, however many symbols there are; each symbol has its own list."""
+    said = [
+        f"{count} of {feeds} feeds are disconnected: {reason or 'no reason given'}"
+        for reason, count in Counter(feed.reason for feed in lost).most_common(PROBLEMS_MAX)
+    ]
+    other = [s for s in symbols if any("disconnected" not in problem for problem in s.problems)]
+    for symbol in other[:PROBLEMS_MAX]:
+        rest = [p for p in symbol.problems if "disconnected" not in p]
+        said.append(f"{symbol.exchange}.{symbol.market}.{symbol.symbol}: {'; '.join(rest)}")
+    if len(other) > PROBLEMS_MAX:
+        said.append(f"and {len(other) - PROBLEMS_MAX} more symbols")
+    return said
+
+
+def _by_venue(reason: str) -> bool:
+    """True where the other side closed the connection (ingest writes `closed <code> <venue's text>`)."""
+    return reason.startswith("closed ")
+
+
+async def probe(name: str, ping: Callable[[], Awaitable[None]]) -> models.StoreHealth:
+    begun = time.perf_counter()
+    try:
+        await ping()
+    except StoreDown as exc:
+        STORE_UP.labels(name).set(0)
+        return models.StoreHealth(state="down", error=exc.reason)
+    STORE_UP.labels(name).set(1)
+    return models.StoreHealth(state="ok", latency_ms=round((time.perf_counter() - begun) * 1000, 2))

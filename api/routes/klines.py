@@ -1,0 +1,81 @@
+"""Candles: stored ones from ClickHouse, the newest and the open one from Redis, and what is missing in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import models, queries, views
+from api.context import Context
+from api.envelope import Envelope, StoreDown, now_ms, ok
+from api.params import GapsQuery, KlinesQuery
+from api.routes.deps import BAD, DOWN, UNKNOWN, Ctx
+from marketdata import types as t
+from marketdata.keys import Key
+
+router = APIRouter(prefix="/api/v1/data", tags=["market data"])
+
+GAPS_MAX = 500
+"""Gaps named in an answer about candles."""
+
+
+@router.get("/klines", summary="Candles of a symbol", responses={**UNKNOWN, **BAD, **DOWN})
+async def klines(context: Ctx, query: Annotated[KlinesQuery, Query()]) -> Envelope[models.Klines]:
+    """Our candles, made of trades by the exchange's trade time. Each says whether every trade of its interval is in
+    it (`complete`), and why not; `missing` names candles there are none of, `gaps` the trades known to be missing."""
+    one = await context.find(query)
+    limit = context.limited(query.limit)
+    rows = await context.history.select(
+        *queries.klines(one.key, query.interval, query.start, query.end, limit, query.provisional)
+    )
+    cut = queries.page(rows, limit, newest_first=query.start is None)
+    live, warnings = await _live(context, one.key, query)
+    found, cut_off = views.merge_klines([*map(queries.to_kline, cut.rows)], live, query.start, query.end, limit)
+    return ok(
+        models.Klines.model_construct(
+            **context.whose(one),
+            interval=query.interval,
+            klines=found,
+            has_more=cut.has_more or cut_off,
+            missing=views.missing_klines(found, query.interval),
+            gaps=await _gaps(context, one.key, found),
+            age_ms=views.age_ms(now_ms(), found[-1].recv_time_ns) if found else None,
+            warnings=warnings,
+        )
+    )
+
+
+@router.get("/gaps", summary="What is missing of a symbol", responses={**UNKNOWN, **BAD, **DOWN})
+async def gaps(context: Ctx, query: Annotated[GapsQuery, Query()]) -> Envelope[models.Gaps]:
+    """Data known not to be there, in every gap that overlaps the range. An empty list means: nothing known missing."""
+    one = await context.find(query)
+    limit = context.limited(query.limit)
+    channels = [query.channel] if query.channel else []
+    rows = await context.history.select(
+        *queries.gaps(one.key, query.start, query.end, limit, channels, query.include_filled)
+    )
+    cut = queries.page(rows, limit, newest_first=query.start is None)
+    return ok(
+        models.Gaps.model_construct(**context.whose(one), gaps=[*map(queries.to_gap, cut.rows)], has_more=cut.has_more)
+    )
+
+
+async def _live(context: Context, key: Key, query: KlinesQuery) -> tuple[list[t.Kline], list[str]]:
+    """The newest candles Redis has; it may be down, stored candles are still worth having."""
+    try:
+        records = await context.latest.kline(key, query.interval)
+    except StoreDown as exc:
+        return [], [f"without the newest candle: {exc.message}"]
+    return [r for r in records if isinstance(r, t.Kline) and (r.is_closed or query.provisional)], []
+
+
+async def _gaps(context: Context, key: Key, found: Sequence[models.Kline]) -> list[models.Gap]:
+    if not found:
+        return []
+    channels = sorted({k.source for k in found})
+    rows = await context.history.select(
+        *queries.gaps(key, found[0].open_time, found[-1].close_time + 1, GAPS_MAX, channels)
+    )
+    return [*map(queries.to_gap, rows[:GAPS_MAX])]

@@ -1,0 +1,44 @@
+"""Trades: the newest from Redis, history from ClickHouse."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import models, queries, views
+from api.envelope import BadParameter, Envelope, now_ms, ok
+from api.params import TradesQuery
+from api.routes.deps import BAD, DOWN, UNKNOWN, Ctx
+from marketdata import types as t
+
+router = APIRouter(prefix="/api/v1/data", tags=["market data"])
+
+
+@router.get("/trades", summary="Trades of a symbol", responses={**UNKNOWN, **BAD, **DOWN})
+async def trades(context: Ctx, query: Annotated[TradesQuery, Query()]) -> Envelope[models.Trades]:
+    """Oldest first. Stored trades arrive about a second after the newest value (`limit=1`, or `source=live`)."""
+    one = await context.find(query)
+    limit = context.limited(query.limit)
+    ranged = query.start is not None or query.end is not None or query.aggregated is not None
+    if query.source == "live" and ranged:
+        raise BadParameter("source=live knows the newest trade alone: leave out start, end and aggregated")
+    found: list[models.Trade] = []
+    has_more, source = False, "history"
+    if query.source == "live" or (query.source == "auto" and limit == 1 and not ranged):
+        record = await context.latest.last(one.key, "trade")
+        found = [views.shown(models.Trade, record)] if isinstance(record, t.Trade) else []
+        source = "live"
+    if source == "history":
+        rows = await context.history.select(*queries.trades(one.key, query.start, query.end, limit, query.aggregated))
+        cut = queries.page(rows, limit, newest_first=query.start is None)
+        found, has_more = [queries.to_trade(row) for row in cut.rows], cut.has_more
+    return ok(
+        models.Trades.model_construct(
+            **context.whose(one),
+            source=source,
+            trades=found,
+            has_more=has_more,
+            age_ms=views.age_ms(now_ms(), found[-1].recv_time_ns) if found else None,
+        )
+    )
