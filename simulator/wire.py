@@ -66,7 +66,7 @@ def agg_trade(market: SymbolMarket, item: Agg, unit: int) -> bytes:
     ).encode()
 
 
-def book_ticker(market: SymbolMarket) -> bytes:
+def book_ticker(market: SymbolMarket, _unit: int = MS) -> bytes:
     i = market.instrument
     bid, bid_qty, ask, ask_qty = market.best
     return (
@@ -83,7 +83,7 @@ def depth_update(market: SymbolMarket, item: Depth, unit: int) -> bytes:
     ).encode()
 
 
-def depth_snapshot(market: SymbolMarket, count: int) -> bytes:
+def depth_snapshot(market: SymbolMarket, count: int, _unit: int = MS) -> bytes:
     """REST depth and the partial book streams."""
     i = market.instrument
     bids = ((-key, qty) for key, qty in market.bids.levels(count))

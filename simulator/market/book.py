@@ -172,6 +172,6 @@ class Side:
     def restore(self, state: dict[str, Any]) -> None:
         self.edge = state["edge"]
         self.near = [key for key, _ in state["near"]]
-        self.qty = {key: qty for key, qty in state["near"]}
-        self.far = {key: qty for key, qty in state["far"]}
+        self.qty = dict(state["near"])
+        self.far = dict(state["far"])
         self.far_keys = sorted(self.far)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 
 from simulator.market.arrivals import BRANCHING
@@ -38,8 +39,8 @@ def rates(symbols: Sequence[str], quiet: list[bool], frames_per_s: float) -> lis
 
     def frames(ops: float, taker: float) -> float:
         bursts = ops * (1 - BRANCHING)
-        batches = 10 * (1 - 2.718281828 ** (-bursts / 10 * 1.25))
-        seconds = 1 - 2.718281828**-bursts
+        batches = 10 * (1 - math.exp(-bursts / 8))
+        seconds = 1 - math.exp(-bursts)
         takers = ops * taker
         return takers * 3.9 + ops * 0.26 + batches + seconds * 0.8 + min(0.5, takers)
 

@@ -1,0 +1,78 @@
+"""`python -m simulator --config FILE`: serve the exchange until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import time
+from typing import Protocol
+
+import uvloop
+
+from runtime.service import Service, start
+from simulator.connection import Connection
+from simulator.server import Server
+from simulator.synthetic import Synthetic
+
+SHUTDOWN_TIMEOUT_S = 2.0
+STUCK_S_MAX = 10.0
+
+
+class Runner(Protocol):
+    async def run(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+async def serve(service: Service) -> None:
+    config = service.config.simulator
+    server = Server(config)
+    runner: Runner = Synthetic(config, server)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    listener = await loop.create_server(lambda: Connection(server), config.host, config.port)
+    alive = [time.monotonic()]
+    service.health.live["loop"] = lambda: (
+        None if time.monotonic() - alive[0] < STUCK_S_MAX else "the event loop stands still"
+    )
+    service.health.ready["listening"] = lambda: None if listener.is_serving() else "not listening"
+    service.log.info("listening", extra={"data": {"address": f"{config.host}:{config.port}"}})
+
+    async def beat() -> None:
+        while True:
+            alive[0] = time.monotonic()
+            await asyncio.sleep(1.0)
+
+    tasks = [loop.create_task(work) for work in (runner.run(), server.keep_alive(), beat(), stop.wait())]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    listener.close()
+    for task in tasks:
+        task.cancel()
+    server.close_all(1001, "Server shutdown")
+    runner.close()
+    deadline = time.monotonic() + SHUTDOWN_TIMEOUT_S
+    while server.connections and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    for task in done:
+        if (exc := task.exception()) is not None:
+            raise exc
+
+
+def main() -> int:
+    service = start("simulator")
+    try:
+        uvloop.run(serve(service))
+    except (OSError, sqlite3.OperationalError) as exc:
+        config = service.config.simulator
+        where = f"{config.host}:{config.port}" if isinstance(exc, OSError) else config.state_dir
+        service.log.error(f"cannot serve ({where}): {exc}")
+        return 1
+    service.log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,159 @@
+"""Faults asked for: what happens to frames, connections and REST replies. Pure: `now_s` is given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal[
+    "drop",
+    "duplicate",
+    "reorder",
+    "corrupt",
+    "silence",
+    "disconnect",
+    "refuse",
+    "slow",
+    "stale_snapshot",
+    "rest",
+    "shutdown",
+    "clear",
+]
+FRAME_KINDS = frozenset(("drop", "duplicate", "reorder", "corrupt", "silence"))
+ALL = "*"
+
+
+class Fault(BaseModel):
+    """Body of POST /sim/fault. What a field means to which kind is in docs of each kind in `simulator/control.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    stream: str = ALL
+    symbol: str = ALL
+    count: int = Field(1, ge=1, le=1_000_000)
+    duration_s: float | None = Field(None, gt=0, le=86_400)
+    connection: int | None = None
+    code: int = 1001
+    reason: str = ""
+    abrupt: bool = False
+    status: int = 429
+    retry_after_s: int = 5
+    delay_s: float = 1.0
+    how: Literal["json", "value", "truncate"] = "json"
+    path: str = ALL
+
+
+class Active:
+    """A fault at work: so many frames more, or until a time."""
+
+    def __init__(self, fault: Fault, now_s: float) -> None:
+        self.fault = fault
+        self.left = fault.count
+        self.until_s = now_s + fault.duration_s if fault.duration_s is not None else None
+        self.held: Payload | None = None
+
+    def expired(self, now_s: float) -> bool:
+        return now_s >= self.until_s if self.until_s is not None else self.left <= 0
+
+    def describe(self) -> dict[str, Any]:
+        return self.fault.model_dump(exclude_defaults=True) | {"kind": self.fault.kind, "left": self.left}
+
+
+class Payload:
+    """One event's JSON in the time units asked for."""
+
+    __slots__ = ("by_unit",)
+
+    def __init__(self, by_unit: dict[int, bytes]) -> None:
+        self.by_unit = by_unit
+
+    def map(self, how: str) -> Payload:
+        return Payload({unit: _corrupt(data, how) for unit, data in self.by_unit.items()})
+
+
+def _corrupt(data: bytes, how: str) -> bytes:
+    """Bytes a healthy venue never sends: not JSON, half a frame, or a value that cannot be."""
+    if how == "truncate":
+        return data[: len(data) // 2]
+    if how == "value":
+        for name in (b'"p":"', b'"b":"', b'"o":"', b'"c":"'):
+            if name in data:
+                return data.replace(name, name + b"-x", 1)
+        return data.replace(b'[["', b'[["-x', 1)
+    return data[:-1] + b',"x":}'
+
+
+class Faults:
+    """The faults at work and how often each kind struck."""
+
+    def __init__(self) -> None:
+        self.active: list[Active] = []
+        self.requested: Counter[str] = Counter()
+        self.applied: Counter[str] = Counter()
+        self.frame_faults = False
+
+    def add(self, fault: Fault, now_s: float) -> None:
+        self.requested[fault.kind] += 1
+        self.active.append(Active(fault, now_s))
+        self._refresh(now_s)
+
+    def clear(self) -> None:
+        self.active.clear()
+        self.frame_faults = False
+
+    def _refresh(self, now_s: float) -> None:
+        self.active = [item for item in self.active if not item.expired(now_s) or item.held is not None]
+        self.frame_faults = any(item.fault.kind in FRAME_KINDS for item in self.active)
+
+    def frames(self, stream: str, payload: Payload, now_s: float) -> list[Payload]:
+        """What is sent in place of one frame."""
+        out = [payload]
+        for item in self.active:
+            fault = item.fault
+            if fault.kind not in FRAME_KINDS or fault.stream not in (ALL, stream):
+                continue
+            if fault.kind == "reorder" and item.held is not None:
+                out, item.held = [*out, item.held], None
+                continue
+            if item.expired(now_s):
+                continue
+            item.left -= 1
+            self.applied[fault.kind] += 1
+            if fault.kind in ("drop", "silence"):
+                out = []
+            elif fault.kind == "duplicate":
+                out = [each for each in out for _ in range(2)]
+            elif fault.kind == "corrupt":
+                out = [each.map(fault.how) for each in out]
+            elif out:
+                item.held, out = out[-1], out[:-1]
+        self._refresh(now_s)
+        return out
+
+    def take(self, kind: Kind, now_s: float, *, symbol: str = ALL, path: str = ALL) -> Active | None:
+        """Use up one of a fault that strikes requests; None when there is none."""
+        self._refresh(now_s)
+        for item in self.active:
+            fault = item.fault
+            if fault.kind == kind and fault.symbol in (ALL, symbol) and fault.path in (ALL, path):
+                item.left -= 1
+                self.applied[kind] += 1
+                return item
+        return None
+
+    def slow_by_s(self, now_s: float) -> float:
+        """How late frames are written."""
+        return max(
+            (item.fault.delay_s for item in self.active if item.fault.kind == "slow" and not item.expired(now_s)),
+            default=0.0,
+        )
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "requested": dict(self.requested),
+            "applied": dict(self.applied),
+            "active": [item.describe() for item in self.active],
+        }
