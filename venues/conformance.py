@@ -150,7 +150,7 @@ class Replay:
         if codec.decode(_encode(record)) != record:
             self._error(f"{record} does not survive being written and read")
         name = str(type(record).__struct_config__.tag)
-        self.report.count("agg_trade" if isinstance(record, Trade) and record.aggregated else name)
+        self.report.count(_channel(record) if isinstance(record, Trade) else name)
 
     def _in_order(self, record: AnyRecord) -> None:
         """A record of consecutive frames."""
@@ -170,7 +170,7 @@ class Replay:
     def _trade_check(self, trade: Trade) -> TradeCheck:
         key = (trade.symbol, trade.aggregated)
         if key not in self._trades:
-            self._trades[key] = TradeCheck(trade.symbol, self.report, self._complain)
+            self._trades[key] = TradeCheck(trade.symbol, _channel(trade), self.report, self._complain)
         return self._trades[key]
 
     def _kline_check(self, symbol: str) -> KlineCheck:
@@ -186,6 +186,10 @@ class Replay:
         self._complaints += 1
         if self._complaints <= COMPLAINTS_MAX:
             self._out(f"{self._path}:{self._line_number}: {text[:500]}")
+
+
+def _channel(trade: Trade) -> str:
+    return "agg_trade" if trade.aggregated else "trade"
 
 
 def replay(venue: Venue, path: Path, out: Callable[[str], None]) -> Report:

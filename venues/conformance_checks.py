@@ -13,6 +13,9 @@ from msgspec import Struct
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import Apply, BookFeed, Hole, Outcome, Replace
+from marketdata.candle import Sums
+from marketdata.continuity import Continuity, Verdict
+from marketdata.decimals import rescale, same, to_text, to_units
 from marketdata.types import Bbo, Level, Trade, VenueKline
 from venues.contract import BookFrame, SnapshotFrame, Venue
 
@@ -176,23 +179,25 @@ def _same_level(ours: Level | None, theirs: Level | None) -> bool:
 class TradeCheck:
     """Continuity of one symbol's trade ids on one channel; of aggregated trades also of the ids they are made of."""
 
-    def __init__(self, symbol: str, report: Report, complain: Complain) -> None:
+    def __init__(self, symbol: str, channel: str, report: Report, complain: Complain) -> None:
         self._symbol, self._report, self._complain = symbol, report, complain
+        self._continuity = Continuity(channel)
         self._last: Trade | None = None
 
     def trade(self, record: Trade) -> None:
         last, self._last = self._last, record
+        verdict = self._continuity.check(int(record.trade_id), record.trade_time_us).verdict
         if last is None:
             return
         self._report.trades_checked += 1
-        if int(record.trade_id) != int(last.trade_id) + 1:
-            self._gap("id", last.trade_id, record.trade_id)
+        if verdict is not Verdict.NEXT:
+            self._gap(f"{verdict.value}: trade {record.trade_id} after {last.trade_id}")
         elif record.aggregated and first_id(record) != last_id(last) + 1:
-            self._gap("first id", last.last_trade_id, record.first_trade_id)
+            self._gap(f"gap inside: aggregate from {record.first_trade_id} after one to {last.last_trade_id}")
 
-    def _gap(self, name: str, before: str, after: str) -> None:
+    def _gap(self, text: str) -> None:
         self._report.trade_gaps += 1
-        self._complain(f"{self._symbol}: trade {name} {after} after {before}")
+        self._complain(f"{self._symbol}: {text}")
 
 
 class KlineCheck:
@@ -254,31 +259,58 @@ def last_id(trade: Trade) -> int:
 
 
 def differences(kline: VenueKline, trades: list[Trade]) -> str:
-    """Names and values of the fields in which the venue's candle differs from its trades; "" when there are none."""
+    """Names and values of the fields in which the venue's candle differs from its trades; empty when none do."""
     if not trades:
         return f"{kline.trade_count} trades, ours none" if kline.trade_count else ""
-    trades = sorted(trades, key=last_id)
-    prices = [Decimal(t.price) for t in trades]
-    values = [(Decimal(t.quantity), Decimal(t.price) * Decimal(t.quantity), t.side == "buy") for t in trades]
-    ours: dict[str, Decimal | int] = {
-        "open": prices[0],
-        "high": max(prices),
-        "low": min(prices),
-        "close": prices[-1],
-        "volume": sum((quantity for quantity, _, _ in values), Decimal(0)),
-        "quote_volume": sum((value for _, value, _ in values), Decimal(0)),
-        "taker_buy_volume": sum((quantity for quantity, _, bought in values if bought), Decimal(0)),
-        "taker_buy_quote_volume": sum((value for _, value, bought in values if bought), Decimal(0)),
-        "trade_count": sum(last_id(t) - first_id(t) + 1 for t in trades),
-        "first_trade_id": first_id(trades[0]),
-        "last_trade_id": last_id(trades[-1]),
-    }
     wrong = []
-    for name, value in ours.items():
-        theirs = Decimal(str(getattr(kline, name)))
-        # The venue rounds each trade's value to the places it shows; where ours needs more, each may differ by one.
-        places = Decimal(1).scaleb(int(theirs.as_tuple().exponent))
-        finer = isinstance(value, Decimal) and value != value.quantize(places)
-        if abs(theirs - value) > (places * len(trades) if finer else 0):
-            wrong.append(f"{name} {theirs}, ours {value}")
+    for name, ours in _fields(trades).items():
+        theirs = getattr(kline, name)
+        if name in ("trade_count", "first_trade_id", "last_trade_id"):
+            equal = str(theirs) == ours
+        else:
+            equal = same(theirs, ours) or _rounded(theirs, ours, len(trades))
+        if not equal:
+            wrong.append(f"{name} {theirs}, ours {ours}")
     return "; ".join(wrong)
+
+
+def _fields(trades: list[Trade]) -> dict[str, str]:
+    """The candle of these trades, by the sums that our own candles are made with."""
+    units = [(to_units(t.price), to_units(t.quantity)) for t in trades]
+    price_scale = max(scale for (_, scale), _ in units)
+    quantity_scale = max(scale for _, (_, scale) in units)
+    sums = Sums()
+    for trade, (price, quantity) in zip(trades, units, strict=True):
+        low, high = first_id(trade), last_id(trade)
+        sums.add(
+            rescale(*price, price_scale),
+            rescale(*quantity, quantity_scale),
+            trade.side == "buy",
+            high - low + 1,
+            low,
+            high,
+            str(low),
+            str(high),
+        )
+    both = price_scale + quantity_scale
+    return {
+        "open": to_text(sums.open, price_scale),
+        "high": to_text(sums.high, price_scale),
+        "low": to_text(sums.low, price_scale),
+        "close": to_text(sums.close, price_scale),
+        "volume": to_text(sums.volume, quantity_scale),
+        "quote_volume": to_text(sums.quote, both),
+        "taker_buy_volume": to_text(sums.buy_volume, quantity_scale),
+        "taker_buy_quote_volume": to_text(sums.buy_quote, both),
+        "trade_count": str(sums.count),
+        "first_trade_id": sums.first_id,
+        "last_trade_id": sums.last_id,
+    }
+
+
+def _rounded(theirs: str, ours: str, trades: int) -> bool:
+    """Whether they differ only because ours has more decimal places: the venue rounds each trade's value."""
+    places = len(theirs.partition(".")[2])
+    if len(ours.partition(".")[2]) <= places:
+        return False
+    return abs(Decimal(theirs) - Decimal(ours)) <= trades * Decimal(10) ** -places
