@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -26,13 +26,16 @@ PREFETCH_KBYTES_MAX = 16 * 1024
 Partition = tuple[str, int]
 """(topic, partition)"""
 
+StartAt = Callable[["SinkConsumer", list[Partition]], Mapping[Partition, int]]
+"""Where to start partitions just assigned, where that is not the committed offset."""
+
 log = logging.getLogger("sinks.consumer")
 
 
 class SinkConsumer:
     """One member of a sink's consumer group. Not thread-safe; use it from the sink's loop alone."""
 
-    def __init__(self, config: Config, group: str, topics: Iterable[Topic]) -> None:
+    def __init__(self, config: Config, group: str, topics: Iterable[Topic], start_at: StartAt | None = None) -> None:
         settings = consumer_settings(config, group, config.sinks.instance)
         settings |= {"queued.max.messages.kbytes": PREFETCH_KBYTES_MAX, "error_cb": self._on_error}
         self.topics = {topic_name(config.environment.topic_prefix, topic): topic for topic in topics}
@@ -41,6 +44,7 @@ class SinkConsumer:
         """Assigned since the sink last called `take_fresh`."""
         self.generation = 0
         self.paused = False
+        self._start_at = start_at
         self.trouble: str | None = None
         """A sentence while the broker cannot be reached, for /readyz."""
         self._consumer = Consumer(settings, logger=logging.getLogger("rdkafka"))
@@ -113,9 +117,6 @@ class SinkConsumer:
             raise StoreError(f"Kafka does not tell the end of {partition[0]}/{partition[1]}: {exc}") from None
         return int(low), int(high)
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        self._consumer.seek(TopicPartition(*partition, offset))
-
     def commit(self, next_offsets: Mapping[Partition, int]) -> bool:
         """Commit offsets of partitions still ours. False when the broker refused or is away; then commit them again
         with what follows: what was written twice meanwhile is the same rows."""
@@ -131,6 +132,15 @@ class SinkConsumer:
             log.warning("offsets not committed", extra={"data": {"error": str(exc)}})
             return False
         return True
+
+    def commit_soon(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Commit without waiting for the answer, for a sink that may read a second of records again unharmed."""
+        offsets = [TopicPartition(*p, offset) for p, offset in next_offsets.items() if p in self.assigned]
+        if offsets:
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            except KafkaException as exc:
+                log.warning("offsets not committed", extra={"data": {"error": str(exc)}})
 
     def lag(self, next_offsets: Mapping[Partition, int]) -> dict[Partition, int]:
         """Records behind the end as the last fetch saw it, for partitions whose end is known; asks nobody."""
@@ -151,6 +161,9 @@ class SinkConsumer:
         self.generation += 1
         self.assigned = {(tp.topic, tp.partition) for tp in partitions}
         self.fresh = sorted(self.assigned)
+        start_at = self._start_at(self, self.fresh) if self._start_at is not None else {}
+        for tp in partitions:
+            tp.offset = start_at.get((tp.topic, tp.partition), tp.offset)
         consumer.assign(partitions)
         if self.paused:
             consumer.pause(partitions)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import Message
@@ -81,8 +82,11 @@ class ClickHouseSink:
             except Abandoned:
                 return  # stopping, or assigned anew: nothing of these messages is kept
         now_s = time.monotonic()
+        fates: Counter[tuple[str, str]] = Counter()
         for message in messages:
-            self._accept(message, now_s)
+            fates[self.consumer.topics[message.topic()].name, self._accept(message, now_s)] += 1
+        for (topic, fate), count in fates.items():
+            metrics.RECORDS.labels(topic, fate).inc(count)
         metrics.BUFFERED.set(self.batch.records)
 
     def _start_over(self) -> None:
@@ -108,7 +112,8 @@ class ClickHouseSink:
         self.expected.update(self.consumer.committed(partitions))
         self.consumer.take_fresh()
 
-    def _accept(self, message: Message, now_s: float) -> None:
+    def _accept(self, message: Message, now_s: float) -> str:
+        """Put a record into the batch; says what became of it."""
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         payload = message.value() or b""
         plain = self.consumer.topics[topic]
@@ -124,18 +129,16 @@ class ClickHouseSink:
             found = record_of(plain.name, payload)
         except UnparsableFrame as exc:
             self._refuse(row, exc)
-            return
+            return "unparsable"
         if found is None:
-            metrics.RECORDS.labels(plain.name, "no_row").inc()
-            return
+            return "no_row"
         table, record = found
-        metrics.RECORDS.labels(plain.name, "row").inc()
         self.batch.add(table, row._replace(record=record))
+        return "row"
 
     def _refuse(self, row: Row, bad: BadData) -> None:
         plain = self.consumer.topics[row.topic]
         metrics.DEAD_LETTERS.labels(bad.code).inc()
-        metrics.RECORDS.labels(plain.name, "refused").inc()
         where = {"topic": row.topic, "partition": row.partition, "offset": row.offset, "reason": str(bad)}
         if plain is MD_DEAD_LETTER:
             # a dead letter about a dead letter would come back to us for ever

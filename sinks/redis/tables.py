@@ -1,0 +1,155 @@
+"""Which records go to which Redis keys, and what makes one newer than another. The one place to add a kind.
+
+With K = exchange.market.symbol (the Kafka key) and all keys prefixed by `environment.redis_prefix`; braces are literal
+and keep the keys of one symbol in one cluster slot:
+
+    md:last:{K}:trade|ticker|bbo   hash: json, seq, ts
+    md:book:{K}                    string: the book's JSON; hash md:book:{K}:guard with seq and ts
+    kline:{K}:<interval>           hash: latest, closed (JSON) and for each of them <name>:seq, <name>:ts
+    md:feed:{K}                    hash: <channel> (JSON of its feed status) and <channel>:seq, :ts, :owner, :up
+    md:symbols                     set of K
+
+`ts` is the receive time of the frame in nanoseconds, `seq` an opaque order. Each write is published on the channel
+`ch:` + key. Only the fields that decide this are decoded; the value is the record as it stands in Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from marketdata import topics
+from marketdata.topics import Topic
+
+Rule = Literal["seq", "book", "feed", "quote"]
+"""How to compare; see `commands.supersedes`."""
+
+
+class Slot(Struct, frozen=True):
+    """Where one record goes: key without prefix, field ("" = the key is a string), order, and what the rule needs."""
+
+    key: str
+    field: str
+    seq: str
+    rule: Rule = "seq"
+    publish: bool = True
+    owner: str = ""
+    up: bool = True
+
+
+def number(text: str) -> str:
+    """An id as 40 digits, so that ids compare as numbers; other ids are padded alike and compare as text."""
+    return text.rjust(40, "0")
+
+
+class TradeHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    trade_id: str = ""
+    trade_time_us: int = 0
+    aggregated: bool = False
+    last_trade_id: str = ""
+
+
+class TickerHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    event_time_us: int = 0
+
+
+class BboHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    update_id: str = ""
+    event_time_us: int = 0
+
+
+class BookHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    state: str = ""
+    update_id: str = ""
+    epoch: int = 0
+
+
+class KlineHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    interval: str = ""
+    open_time: int = 0
+    is_closed: bool = False
+    revision: int = 0
+    last_trade_id: str = ""
+    trade_count: int = 0
+    event_time_us: int = 0
+
+
+class FeedStatusHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    channel: str = ""
+    state: str = ""
+    connection: str = ""
+
+
+def _trade(k: str, r: TradeHead) -> Iterator[Slot]:
+    # trade time first: after an exchange began to count anew lower ids are newer. Both id spaces in underlying ids.
+    last = number(r.last_trade_id if r.aggregated and r.last_trade_id else r.trade_id)
+    yield Slot(f"md:last:{{{k}}}:trade", "json", f"{r.trade_time_us:020d}:{last}:{int(not r.aggregated)}")
+
+
+def _ticker(k: str, r: TickerHead) -> Iterator[Slot]:
+    yield Slot(f"md:last:{{{k}}}:ticker", "json", f"{r.event_time_us:020d}:{r.recv_time_ns:>020}")
+
+
+def _bbo(k: str, r: BboHead) -> Iterator[Slot]:
+    yield Slot(f"md:last:{{{k}}}:bbo", "json", f"{r.event_time_us:020d}:{number(r.update_id)}", "quote")
+
+
+def _book(k: str, r: BookHead) -> Iterator[Slot]:
+    yield Slot(f"md:book:{{{k}}}", "", f"{r.epoch:010d}:{number(r.update_id)}", "book", up=r.state == "ok")
+
+
+def _kline(k: str, r: KlineHead) -> Iterator[Slot]:
+    key = f"kline:{{{k}}}:{r.interval}"
+    order = f"{r.revision:010d}:{number(r.last_trade_id)}:{r.trade_count:020d}:{r.event_time_us:020d}"
+    seq = f"{r.open_time:020d}:{int(r.is_closed)}:{order}"
+    # a candle closes when the next one has begun: published as the newest closed one, whether or not it is the latest
+    yield Slot(key, "latest", seq, publish=not r.is_closed)
+    if r.is_closed:
+        yield Slot(key, "closed", seq)
+
+
+def _feed_status(k: str, r: FeedStatusHead) -> Iterator[Slot]:
+    yield Slot(
+        f"md:feed:{{{k}}}", r.channel, f"{r.recv_time_ns:>020}", "feed", owner=r.connection, up=r.state == "connected"
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    topic: Topic
+    tag: str
+    """The record's type; other types of the topic are passed over."""
+    head: type[Struct]
+    slots: Callable[[str, Any], Iterator[Slot]]
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(topics.MD_TRADE, "trade", TradeHead, _trade),
+    Kind(topics.MD_BBO, "bbo", BboHead, _bbo),
+    Kind(topics.MD_BOOK, "book", BookHead, _book),
+    Kind(topics.MD_TICKER, "ticker", TickerHead, _ticker),
+    Kind(topics.MD_KLINE, "kline", KlineHead, _kline),
+    Kind(topics.MD_FEED_STATUS, "feed_status", FeedStatusHead, _feed_status),
+)
+SYMBOLS_KEY = "md:symbols"
+MARKER_KEY = "md:sink"
+"""Set while Redis holds what was written: gone means that Redis lost its data."""
+
+HEADS = {kind.topic.name: (kind, msgspec.json.Decoder(kind.head)) for kind in KINDS}
+"""Topic (without prefix) -> its kind and the decoder of the few fields that order it."""
