@@ -1,0 +1,78 @@
+"""The REST weight budget of one venue and address: what may be asked now, and when it may be asked again.
+
+The venue counts weight per clock minute; we never use more than our share in ANY 60 seconds, which is stricter and
+needs no knowledge of the venue's clock. What others behind the same address use is learned from the venue's own
+count in its replies. Pure: times are monotonic seconds given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+WINDOW_S = 60.0
+REFUSED_WAIT_S = 60.0
+"""Pause after a 429 that names no Retry-After: the venue's counter has turned by then."""
+BANNED_WAIT_S = 120.0
+"""The shortest ban (418) Binance documents, where the reply does not say."""
+
+
+class WeightBudget:
+    """Weight spent in the last minute, and the venue's orders to wait."""
+
+    def __init__(self, weight_per_min: int, share: float) -> None:
+        self.allowed = max(1, int(weight_per_min * share))
+        self.blocked_until_s = 0.0
+        self._spent: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def used(self, now_s: float) -> int:
+        """Weight of the last 60 seconds, ours and what the venue says of others."""
+        while self._spent and self._spent[0][0] <= now_s - WINDOW_S:
+            self._sum -= self._spent.popleft()[1]
+        return self._sum
+
+    def wait_s(self, weight: int, now_s: float, share: float = 1.0) -> float:
+        """0 when a request of `weight` may go now, else seconds until it may.
+
+        `share` is the part of the budget this caller may fill: less urgent requests leave room for urgent ones. A
+        request heavier than its part may go when nothing else was spent.
+        """
+        wait = max(0.0, self.blocked_until_s - now_s)
+        over = self.used(now_s) + min(weight, int(self.allowed * share)) - int(self.allowed * share)
+        if over > 0:
+            freed = 0
+            for at_s, spent in self._spent:
+                freed += spent
+                if freed >= over:
+                    return max(wait, at_s + WINDOW_S - now_s)
+        return wait
+
+    def spend(self, weight: int, now_s: float) -> None:
+        """A request of `weight` goes out now."""
+        self._spent.append((now_s, weight))
+        self._sum += weight
+
+    def observe(self, used_weight: int, now_s: float) -> None:
+        """The venue's own count for the minute: what exceeds ours was spent by others of the same address."""
+        others = used_weight - self.used(now_s)
+        if others > 0:
+            self.spend(others, now_s)
+
+    def refused(self, status: int, retry_after_s: float | None, ban_s: float | None, now_s: float) -> float:
+        """The venue said 429 (too fast) or 418 (banned). Returns how long nothing may be asked.
+
+        `ban_s`: seconds until the end of the ban that the body names; the longest order counts.
+        """
+        wait = max(retry_after_s or 0.0, ban_s or 0.0)
+        if wait <= 0:
+            wait = BANNED_WAIT_S if status == 418 else REFUSED_WAIT_S
+        self.blocked_until_s = max(self.blocked_until_s, now_s + wait)
+        return wait
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Seconds of a Retry-After header; None where absent or not a number (venues send seconds, never dates)."""
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None

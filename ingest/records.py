@@ -1,0 +1,116 @@
+"""Raw records as Kafka takes them: topic, key, value, headers, timestamp. Pure; times are given."""
+
+from __future__ import annotations
+
+import base64
+from typing import NamedTuple
+
+from marketdata.codec import encoder
+from marketdata.raw import ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
+from marketdata.topics import CHANNEL_TOPICS, MD_DEAD_LETTER, RAW_BOOK, RAW_CONTROL, RAW_TRADE, topic_name
+from marketdata.types import DeadLetter
+from runtime.config.stores import Environment
+
+Header = tuple[str, bytes]
+
+HEARTBEAT_TOPICS = frozenset((RAW_TRADE.name, RAW_BOOK.name))
+
+_FRAME: Header = ("kind", b"frame")
+_NO_CHANNEL: Header = ("channel", b"")
+
+
+class Record(NamedTuple):
+    """One Kafka record on its way out."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[Header]
+    timestamp_ms: int
+    tombstone: bool = False
+    """The value is null: a compacted topic forgets the key."""
+
+
+class Records:
+    """Builds the records of one market (exchange, market) in one environment. Header order as `marketdata.raw`."""
+
+    def __init__(self, environment: Environment, exchange: str, market: str, encoding: str = "json") -> None:
+        self.exchange = exchange
+        self.market = market
+        self._prefix = environment.topic_prefix
+        self._control = topic_name(self._prefix, RAW_CONTROL)
+        self._dead = topic_name(self._prefix, MD_DEAD_LETTER)
+        self._encode_typed = encoder("msgpack" if encoding == "msgpack" else "json")
+        self.heartbeat_topics = frozenset(self._prefix + name for name in HEARTBEAT_TOPICS)
+
+    def topic(self, channel: str) -> str:
+        """Full name of the raw topic of a channel."""
+        return topic_name(self._prefix, CHANNEL_TOPICS[channel])
+
+    def key(self, symbol: str) -> bytes:
+        return f"{self.exchange}.{self.market}.{symbol}".encode()
+
+    def connected(self, at: Place, value: ConnectedValue) -> Record:
+        return at.record("connected", encode_value(value))
+
+    def disconnected(self, at: Place, value: DisconnectedValue) -> Record:
+        return at.record("disconnected", encode_value(value))
+
+    def heartbeat(self, at: Place, venue_time_us: int) -> Record:
+        return at.record("heartbeat", encode_value(HeartbeatValue(venue_time_us)))
+
+    def snapshot(self, at: Place, body: bytes) -> Record:
+        """A REST book snapshot, verbatim, on the connection it anchors."""
+        return at.record("snapshot", body, channel="book")
+
+    def instrument(self, at: Place, metadata: bytes) -> Record:
+        """The venue's metadata of the symbol, verbatim."""
+        return at.record("instrument", metadata)
+
+    def control(self, conn: str, frame: bytes, recv_ns: int, seq: int, kind: str = "frame") -> Record:
+        """An ack, error, ping or notice of the venue, or (kind `disconnected`) our note about a stream that is off."""
+        return Place(self._control, conn.encode(), conn, seq, recv_ns).record(kind, frame)
+
+    def dead_letter(self, frame: bytes, reason: str, detail: str, recv_ns: int) -> Record:
+        """A frame that belongs to no stream we know, kept whole."""
+        letter = DeadLetter(
+            exchange=self.exchange, market=self.market, symbol="", recv_time_ns=str(recv_ns),
+            reason=reason, detail=detail, payload=payload_text(frame),
+        )  # fmt: skip
+        key = f"{self.exchange}.{self.market}.-".encode()
+        return Record(self._dead, key, self._encode_typed(letter), [], recv_ns // 1_000_000)
+
+
+class Place(NamedTuple):
+    """Where and when a record of ours stands in the raw log."""
+
+    topic: str
+    key: bytes
+    conn: str
+    seq: int
+    """Of the last frame of that connection before it."""
+    recv_ns: int
+
+    def record(self, kind: str, value: bytes, channel: str = "") -> Record:
+        headers = [
+            ("kind", kind.encode()),
+            ("channel", channel.encode()) if channel else _NO_CHANNEL,
+            ("recv_ns", b"%d" % self.recv_ns),
+            ("conn", self.conn.encode()),
+            ("seq", b"%d" % self.seq),
+        ]
+        return Record(self.topic, self.key, value, headers, self.recv_ns // 1_000_000)
+
+
+def frame_record(topic: str, key: bytes, frame: bytes, channel: Header, conn: Header, seq: int, recv_ns: int) -> Record:
+    """The hot one: header tuples that do not change are made once by the caller."""
+    headers = [_FRAME, channel, ("recv_ns", b"%d" % recv_ns), conn, ("seq", b"%d" % seq)]
+    return Record(topic, key, frame, headers, recv_ns // 1_000_000)
+
+
+def payload_text(frame: bytes) -> str:
+    """Bytes as `DeadLetter.payload` keeps them: text where they are UTF-8, else base64 with a prefix."""
+    try:
+        return frame.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(frame).decode()
