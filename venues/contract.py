@@ -101,6 +101,8 @@ class Limits:
     silence_timeout_s: Mapping[str, float] = field(default_factory=dict)
     """Per channel: how long an open stream may be silent before its connection counts as broken. Missing: never."""
     quiet_channels: frozenset[str] = frozenset()
+    rest_used_weight_header: str | None = None
+    """Header of REST replies that counts the weight used this minute by everyone behind our address."""
 
 
 class VenueProtocol(Protocol):
