@@ -91,3 +91,14 @@ def _difference(a: str, b: str) -> tuple[int, int]:
 def same(a: str, b: str) -> bool:
     """True when both texts are the same number."""
     return a == b or _difference(a, b)[0] == 0
+
+
+def less(a: str, b: str) -> bool:
+    """a < b, exactly."""
+    if len(a) == len(b) and a.find(".") == b.find(".") and a[0] != "-" != b[0]:
+        return a < b  # same shape: text order is number order
+    return _difference(a, b)[0] < 0
+
+
+def is_zero(text: str) -> bool:
+    return not text.strip("0.-")

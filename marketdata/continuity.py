@@ -1,0 +1,219 @@
+"""What the ids of a stream prove: next, gap, fill, duplicate, reset. Pure, one object per key and channel.
+
+A gap is a range of ids we know we do not have. It stays open, as the list of ranges still missing, until later
+records fill it. After a reconnect that did not overlap, a lower id with a later time means that the venue began its
+sequence anew (epoch + 1).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+OPEN_GAPS_MAX = 64
+"""Gaps followed per stream; the oldest is given up (and stays unfilled for good)."""
+RANGES_MAX = 256
+"""Missing ranges followed per gap; a gap more riddled than that keeps its newest ones."""
+
+
+class Verdict(Enum):
+    """What a record's id says about it."""
+
+    NEXT = "next"
+    """The one expected, or the first of all."""
+    GAP = "gap"
+    """Ids before it are missing; accept it."""
+    FILL = "fill"
+    """It was missing; accept it."""
+    DUPLICATE = "duplicate"
+    RESET = "reset"
+    """The venue began a new sequence; accept it."""
+    LATE = "late"
+    """Its gap was given up: it may or may not have been accepted before."""
+
+
+class OpenGap(Struct):
+    """A gap and which parts of it are still missing."""
+
+    gap_id: str
+    first: int
+    last: int
+    missing: list[tuple[int, int]]
+    """Ranges still missing, inclusive, ascending."""
+    from_time_us: int
+    to_time_us: int
+    reason: str
+    epoch: int
+    count: int
+    filled: int = 0
+
+
+class Step(NamedTuple):
+    """A verdict and the gap it opened or filled."""
+
+    verdict: Verdict
+    gap: OpenGap | None = None
+
+
+_NEXT = Step(Verdict.NEXT)
+_DUPLICATE = Step(Verdict.DUPLICATE)
+_LATE = Step(Verdict.LATE)
+
+
+class Continuity(Struct):
+    """Follows ids that grow by exactly one."""
+
+    channel: str
+    last_id: int | None = None
+    last_time_us: int = 0
+    epoch: int = 0
+    gaps: list[OpenGap] = []
+    given_up_to: int = -1
+    """Ids up to here may belong to gaps no longer followed."""
+    break_reason: str = ""
+    """`disconnected` or `capture_restarted` between a connection that overlaps no other and its first record."""
+
+    def broken(self, reason: str) -> None:
+        """A connection opened that overlaps no other: what lies before its first record may be missing."""
+        self.break_reason = reason
+
+    def check(self, record_id: int, time_us: int) -> Step:
+        """Judge a record's id and go on from it. `time_us` is the venue's."""
+        last = self.last_id
+        if last is None or record_id == last + 1:
+            self._advance(record_id, time_us)
+            return _NEXT
+        if record_id > last:
+            gap = self._open(last + 1, record_id - 1, time_us)
+            self._advance(record_id, time_us)
+            return Step(Verdict.GAP, gap)
+        if self.break_reason and time_us > self.last_time_us:
+            return self._reset(record_id, time_us)
+        return self._fill(record_id)
+
+    def _advance(self, record_id: int, time_us: int) -> None:
+        self.last_id, self.last_time_us, self.break_reason = record_id, time_us, ""
+
+    def _open(self, first: int, last: int, time_us: int) -> OpenGap:
+        gap = OpenGap(
+            gap_id=gap_id(self.channel, first, last, self.epoch),
+            first=first,
+            last=last,
+            missing=[(first, last)],
+            from_time_us=self.last_time_us,
+            to_time_us=time_us,
+            reason=self.break_reason or "id_skip",
+            epoch=self.epoch,
+            count=last - first + 1,
+        )
+        self.gaps.append(gap)
+        if len(self.gaps) > OPEN_GAPS_MAX:
+            self.given_up_to = max(self.given_up_to, self.gaps.pop(0).last)
+        return gap
+
+    def _reset(self, record_id: int, time_us: int) -> Step:
+        self.epoch += 1
+        self.gaps.clear()
+        self.given_up_to = -1
+        gap = OpenGap(
+            gap_id=gap_id(self.channel, record_id, record_id, self.epoch) + ":reset",
+            first=0,
+            last=-1,
+            missing=[],
+            from_time_us=self.last_time_us,
+            to_time_us=time_us,
+            reason="sequence_reset",
+            epoch=self.epoch,
+            count=0,
+        )
+        self._advance(record_id, time_us)
+        return Step(Verdict.RESET, gap)
+
+    def _fill(self, record_id: int) -> Step:
+        for at, gap in enumerate(self.gaps):
+            if not gap.first <= record_id <= gap.last:
+                continue
+            for i, (first, last) in enumerate(gap.missing):
+                if first <= record_id <= last:
+                    gap.missing[i : i + 1] = [
+                        r for r in ((first, record_id - 1), (record_id + 1, last)) if r[0] <= r[1]
+                    ]
+                    gap.filled += 1
+                    if len(gap.missing) > RANGES_MAX:
+                        self.given_up_to = max(self.given_up_to, gap.missing.pop(0)[1])
+                    if not gap.missing:
+                        del self.gaps[at]
+                    return Step(Verdict.FILL, gap)
+            return _LATE if record_id <= self.given_up_to else _DUPLICATE
+        return _LATE if record_id <= self.given_up_to else _DUPLICATE
+
+
+def gap_id(channel: str, first: int, last: int, epoch: int) -> str:
+    """The deterministic id of a gap; later epochs are told apart because ids come again."""
+    return f"{channel}:{first}-{last}" + (f"@{epoch}" if epoch else "")
+
+
+RECENT_IDS_MAX = 256
+"""Ids remembered to tell a repeat from a late record: more than two overlapping connections lie apart."""
+
+
+class Recent(Struct):
+    """For ids that only grow, or times: tells repeats; bounded memory of the last ones."""
+
+    newest: int = -1
+    ids: list[int] = []
+
+    def seen(self, record_id: int) -> bool:
+        """True for a repeat of one of the last `RECENT_IDS_MAX`; else remembers it."""
+        if record_id > self.newest:
+            self.newest = record_id
+        elif record_id in self.ids:
+            return True
+        self.ids.append(record_id)
+        if len(self.ids) > RECENT_IDS_MAX:
+            del self.ids[: RECENT_IDS_MAX // 4]
+        return False
+
+
+class Unnumbered(Struct):
+    """A stream whose ids do not tell what is missing: repeats are dropped, a reconnect leaves a gap in time."""
+
+    channel: str
+    last_time_us: int = 0
+    epoch: int = 0
+    break_reason: str = ""
+    recent: Recent = msgspec.field(default_factory=Recent)
+
+    def broken(self, reason: str) -> None:
+        """A connection opened that overlaps no other."""
+        self.break_reason = reason
+
+    def check(self, record_id: int | None, time_us: int) -> Step:
+        """Judge a record. `record_id`: anything that grows with time, None where there is nothing."""
+        reason, before = self.break_reason, self.last_time_us
+        reset = bool(reason) and record_id is not None and record_id < self.recent.newest
+        if reset:
+            self.epoch += 1
+            self.recent = Recent()
+        if record_id is not None and self.recent.seen(record_id):
+            return _DUPLICATE
+        self.break_reason = ""
+        if time_us > self.last_time_us:
+            self.last_time_us = time_us
+        if not reason or not before:
+            return _NEXT
+        gap = OpenGap(
+            gap_id=f"{self.channel}:{before}" + (f"@{self.epoch}" if self.epoch else ""),
+            first=0,
+            last=-1,
+            missing=[],
+            from_time_us=before,
+            to_time_us=time_us,
+            reason="sequence_reset" if reset else reason,
+            epoch=self.epoch,
+            count=0,
+        )
+        return Step(Verdict.RESET if reset else Verdict.GAP, gap)
