@@ -99,12 +99,8 @@ async def _monitor(context: Context, checks: Health) -> None:
             for name, ping in (("redis", context.latest.ping), ("clickhouse", context.history.ping)):
                 store = await probe(name, ping)
                 if bool(store.error) != bool(down[name]):
-                    log.info(
-                        "%s %s",
-                        name,
-                        "does not answer" if store.error else "answers",
-                        extra={"data": {"error": store.error}},
-                    )
+                    said = f"does not answer: {store.error}" if store.error else "answers"
+                    log.info("%s %s", name, said)
                 down[name] = store.error
             await context.refresh()
         except Exception:  # the outermost loop of a task that must not end before the process does
@@ -153,7 +149,7 @@ async def _http_error(_: Request, exc: Exception) -> Response:
     return answer
 
 
-async def _unexpected(request: Request, exc: Exception) -> Response:
+async def _unexpected(request: Request, _: Exception) -> Response:
     # Starlette raises it again after this answer, and uvicorn logs it with its traceback.
     return _answer(500, "internal", "an error of ours; it is in the log", {"path": request.url.path})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import queue
 import socket
@@ -32,7 +31,6 @@ CLICKHOUSE_BUSY_CODES = frozenset((159, 160, 202, 241))
 """Timeout, too slow, too many simultaneous queries, memory limit."""
 CLICKHOUSE_MISSING_CODES = frozenset((60, 81))
 """No such table, no such database: the sink has not made them yet."""
-SCAN_COUNT = 1000
 
 
 class Latest(NamedTuple):
@@ -94,15 +92,10 @@ class LatestStore:
         return [_latest(*got[i : i + 5]) for i in range(0, len(got), 5)]
 
     async def keys(self) -> list[Key]:
-        """Every symbol that ever had a feed or a value here (and has not expired)."""
-        found: set[Key] = set()
+        """Every symbol that ever had a value here."""
         async with self._answering():
-            for pattern in ("md:feed:{*}", "md:last:{*}:trade"):
-                async for name in self._redis.scan_iter(match=_escaped(self._prefix) + pattern, count=SCAN_COUNT):
-                    text = name.decode("utf-8", "replace")
-                    with contextlib.suppress(BadData):  # a key of somebody else that looks like one of ours
-                        found.add(parse_key(text[text.index("{") + 1 : text.rindex("}")]))
-        return sorted(found)
+            names = await self._redis.smembers(f"{self._prefix}md:symbols")
+        return sorted(parse_key(name) for name in names)
 
     def _last(self, key: Key, kind: str) -> str:
         return f"{self._prefix}md:last:{{{key}}}:{kind}"
@@ -212,7 +205,9 @@ class HistoryStore:
 def _latest(
     trade: bytes | None, ticker: bytes | None, bbo: bytes | None, book: bytes | None, feeds: dict[bytes, bytes]
 ) -> Latest:
-    states = {channel.decode(): r for channel, value in feeds.items() if (r := _record(value)) is not None}
+    # Beside each channel stand the fields of its guard, as `<channel>:seq`.
+    values = {channel.decode(): value for channel, value in feeds.items() if b":" not in channel}
+    states = {channel: r for channel, value in values.items() if (r := _record(value)) is not None}
     return Latest(_record(trade), _record(ticker), _record(bbo), _record(book), states)
 
 
@@ -225,10 +220,6 @@ def _record(value: bytes | str | None) -> AnyRecord | None:
         # Not ours, or of a version that cannot be read: as good as absent, and said.
         log.error("unreadable value in Redis: %s", exc)
         return None
-
-
-def _escaped(prefix: str) -> str:
-    return "".join(f"\\{c}" if c in "*?[]^\\" else c for c in prefix)
 
 
 def _noted(exc: StoreDown) -> StoreDown:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from itertools import pairwise
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -23,9 +24,8 @@ def age_ms(now_ms: int, time_ns: str) -> int | None:
 
 def shown(model: type[M], record: object) -> M:
     """The fields of `model` taken from a record or a model; our own records need no validation."""
-    return model.model_construct(
-        **{name: getattr(record, name) for name in model.model_fields if hasattr(record, name)}
-    )
+    fields = (name for name in model.model_fields if hasattr(record, name))
+    return model.model_construct(**{name: getattr(record, name) for name in fields})
 
 
 def quote(record: t.Bbo | None, now_ms: int) -> models.Quote | None:
@@ -41,7 +41,12 @@ def ticker(record: t.Ticker | None, now_ms: int) -> models.TickerValues | None:
 
 
 def book(
-    whose: dict[str, object], record: t.BookRecord, source: str, depth: int, now_ms: int, warnings: Sequence[str] = ()
+    whose: dict[str, Any],
+    record: t.BookRecord,
+    source: Literal["live", "history"],
+    depth: int,
+    now_ms: int,
+    warnings: Sequence[str] = (),
 ) -> models.OrderBook:
     """A book as it may be shown: levels only while it is verified."""
     good = record.state == "ok"
@@ -79,9 +84,7 @@ def merge_klines(
     merged = {k.open_time: k for k in stored}
     full = len(stored) >= limit
     for record in live:
-        if (start_ms is not None and record.open_time < start_ms) or (
-            end_ms is not None and record.open_time >= end_ms
-        ):
+        if record.open_time < (start_ms or 0) or (end_ms is not None and record.open_time >= end_ms):
             continue
         if stored and record.open_time < stored[0].open_time:
             continue
@@ -99,16 +102,16 @@ def missing_klines(klines: Sequence[models.Kline], interval: str) -> list[int]:
     """Open times between the first and the last candle that have none, at most MISSING_MAX of them."""
     step = INTERVAL_MS[interval]
     found: list[int] = []
-    for before, after in zip(klines, klines[1:], strict=False):
+    for before, after in pairwise(klines):
         found.extend(range(before.open_time + step, after.open_time, step))
         if len(found) >= MISSING_MAX:
             return found[:MISSING_MAX]
     return found
 
 
-def _version(candle: t.Kline | models.Kline) -> tuple[bool, int, int, str]:
-    """Orders the versions of one candle as `marketdata.types.Kline` says."""
-    return candle.is_closed, candle.revision, len(candle.last_trade_id), candle.last_trade_id
+def _version(candle: t.Kline | models.Kline) -> tuple[bool, int, int, str, int]:
+    """Orders the versions of one candle as `marketdata.types.Kline` says; a back-filled trade raises the count only."""
+    return candle.is_closed, candle.revision, len(candle.last_trade_id), candle.last_trade_id, candle.trade_count
 
 
 def feeds(records: dict[str, object], expected: Iterable[str], now_ms: int) -> list[models.Feed]:

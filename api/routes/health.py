@@ -14,19 +14,19 @@ from api.catalogue import Listed
 from api.context import Context
 from api.envelope import Envelope, ErrorInfo, StoreDown, now_ms, ok
 from api.metrics import STORE_UP
-from api.routes.deps import Ctx
+from api.routes.deps import Ctx, Responses
 from api.stores import Latest
 from marketdata import types as t
 
 router = APIRouter(tags=["health"])
 
 PROBLEMS_MAX = 50
-DOWN_EXAMPLE = {
+NO_STORE: Responses = {
     503: {"model": Envelope[models.Health], "description": "No store answers; `data` still says what is known"}
 }
 
 
-@router.get("/health", summary="State of stores, feeds and books", responses=DOWN_EXAMPLE)
+@router.get("/health", summary="State of stores, feeds and books", responses=NO_STORE)
 async def health(context: Ctx, response: Response) -> Envelope[models.Health]:
     """`ok`, `degraded` (something is missing or old; the rest answers) or `down` (no store answers, HTTP 503)."""
     state = await examine(context)
@@ -81,9 +81,8 @@ def judge(one: Listed, got: Latest, now: int, stale_ms: int) -> models.SymbolHea
     records = [r for r in (got.trade, got.ticker, got.bbo, got.book) if isinstance(r, t.Record)]
     ages = [age for r in records if (age := views.age_ms(now, r.recv_time_ns)) is not None]
     book = got.book if isinstance(got.book, t.BookRecord) else None
-    problems = [
-        f"{f.channel} is disconnected: {f.reason or 'no reason given'}" for f in feeds if f.state == "disconnected"
-    ]
+    lost = [feed for feed in feeds if feed.state == "disconnected"]
+    problems = [f"{feed.channel} is disconnected: {feed.reason or 'no reason given'}" for feed in lost]
     if not ages:
         problems.append("nothing has arrived yet")
     elif min(ages) > stale_ms:

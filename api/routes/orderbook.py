@@ -11,6 +11,7 @@ from api.envelope import Envelope, NoValueYet, StoreDown, now_ms, ok
 from api.params import BookQuery
 from api.routes.deps import BAD, DOWN, UNKNOWN, Ctx
 from marketdata import types as t
+from marketdata.keys import Key
 
 router = APIRouter(prefix="/api/v1/data", tags=["market data"])
 
@@ -45,7 +46,7 @@ async def orderbook(context: Ctx, query: Annotated[BookQuery, Query()]) -> Envel
     return ok(views.book(context.whose(one, stored), stored, "history", query.depth, now_ms()))
 
 
-async def _live(context: Ctx, key: t.Any) -> t.BookRecord | None:
+async def _live(context: Ctx, key: Key) -> t.BookRecord | None:
     record = await context.latest.book(key)
     return record if isinstance(record, t.BookRecord) else None
 

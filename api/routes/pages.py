@@ -65,7 +65,7 @@ async def landing(request: Request, context: Ctx) -> HTMLResponse:
     ]
     paths = request.app.openapi()["paths"]
     ends = [
-        f'<tr><td><a href="{root}/docs">{escape(path)}</a></td><td>{escape(str(get["get"].get("summary", "")))}</td></tr>'
+        f'<tr><td><a href="{root}/docs">{escape(path)}</a></td><td>{escape(get["get"].get("summary", ""))}</td></tr>'
         for path, get in paths.items()
     ]
     problems = "".join(f'<li class="{state.status}">{escape(p)}</li>' for p in state.problems)

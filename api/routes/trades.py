@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
@@ -24,7 +24,8 @@ async def trades(context: Ctx, query: Annotated[TradesQuery, Query()]) -> Envelo
     if query.source == "live" and ranged:
         raise BadParameter("source=live knows the newest trade alone: leave out start, end and aggregated")
     found: list[models.Trade] = []
-    has_more, source = False, "history"
+    has_more = False
+    source: Literal["live", "history"] = "history"
     if query.source == "live" or (query.source == "auto" and limit == 1 and not ranged):
         record = await context.latest.last(one.key, "trade")
         found = [views.shown(models.Trade, record)] if isinstance(record, t.Trade) else []
