@@ -6,12 +6,16 @@ import asyncio
 import signal
 import sqlite3
 import time
+from pathlib import Path
 from typing import Protocol
 
 import uvloop
 
+from runtime.config.simulator import Simulator
 from runtime.service import Service, start
 from simulator.connection import Connection
+from simulator.recording import BadRecording
+from simulator.replay import Replay, read_recording
 from simulator.server import Server
 from simulator.synthetic import Synthetic
 
@@ -25,10 +29,16 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
+def make_runner(config: Simulator, server: Server) -> Runner:
+    if config.recording is not None:
+        return Replay(config, server, read_recording(Path(config.recording)))
+    return Synthetic(config, server)
+
+
 async def serve(service: Service) -> None:
     config = service.config.simulator
     server = Server(config)
-    runner: Runner = Synthetic(config, server)
+    runner = make_runner(config, server)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for sig in (signal.SIGTERM, signal.SIGINT):
@@ -65,10 +75,11 @@ def main() -> int:
     service = start("simulator")
     try:
         uvloop.run(serve(service))
-    except (OSError, sqlite3.OperationalError) as exc:
+    except (OSError, sqlite3.OperationalError, BadRecording) as exc:
         config = service.config.simulator
-        where = f"{config.host}:{config.port}" if isinstance(exc, OSError) else config.state_dir
-        service.log.error(f"cannot serve ({where}): {exc}")
+        service.log.error(
+            f"cannot serve {config.host}:{config.port} from {config.recording or config.state_dir}: {exc}"
+        )
         return 1
     service.log.info("stopped")
     return 0

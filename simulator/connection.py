@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http
 import itertools
 import socket
 from collections import deque
@@ -153,7 +154,9 @@ class Connection(asyncio.Protocol):
             ("Server", "nginx"),
             *reply.headers,
         ]
-        head = self.http.send(h11.Response(status_code=reply.status, headers=headers))
+        head = self.http.send(
+            h11.Response(status_code=reply.status, headers=headers, reason=http.HTTPStatus(reply.status).phrase)
+        )
         body = self.http.send(h11.Data(data=reply.body))
         end = self.http.send(h11.EndOfMessage())
         self.transport.write(b"".join(part for part in (head, body, end) if part))

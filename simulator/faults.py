@@ -63,14 +63,15 @@ class Active:
 
 
 class Payload:
-    """One event's JSON in the time units asked for."""
+    """One event's JSON in the time units asked for; `whole` is its combined form where that is given (recordings)."""
 
-    __slots__ = ("by_unit",)
+    __slots__ = ("by_unit", "whole")
 
-    def __init__(self, by_unit: dict[int, bytes]) -> None:
+    def __init__(self, by_unit: dict[int, bytes], whole: bytes | None = None) -> None:
         self.by_unit = by_unit
+        self.whole = whole
 
-    def map(self, how: str) -> Payload:
+    def corrupted(self, how: str) -> Payload:
         return Payload({unit: _corrupt(data, how) for unit, data in self.by_unit.items()})
 
 
@@ -127,7 +128,7 @@ class Faults:
             elif fault.kind == "duplicate":
                 out = [each for each in out for _ in range(2)]
             elif fault.kind == "corrupt":
-                out = [each.map(fault.how) for each in out]
+                out = [each.corrupted(fault.how) for each in out]
             elif out:
                 item.held, out = out[-1], out[:-1]
         self._refresh(now_s)

@@ -64,6 +64,16 @@ class Hub:
         for each in self.faults.frames(stream, payload, self.monotonic()):
             self._send(stream, those, each)
 
+    def publish_bytes(self, stream: str, data: bytes, whole: bytes) -> None:
+        """Send a recorded frame: `whole` in the combined form as it was, `data` its payload."""
+        those = self.subscribers.get(stream)
+        if not those:
+            return
+        payload = Payload({1: data, 1000: data}, whole)
+        struck = self.faults.frames(stream, payload, self.monotonic()) if self.faults.frame_faults else (payload,)
+        for each in struck:
+            self._send(stream, those, each)
+
     def _send(self, stream: str, those: dict[Subscriber, None], payload: Payload) -> None:
         frames: dict[tuple[bool, int], bytes] = {}
         for each in those:
@@ -71,7 +81,7 @@ class Hub:
             frame = frames.get(form)
             if frame is None:
                 data = payload.by_unit[each.unit]
-                frame = frames[form] = text_frame(wire.wrap(stream, data) if each.combined else data)
+                frame = frames[form] = text_frame((payload.whole or wire.wrap(stream, data)) if each.combined else data)
             each.queue(frame)
         self.frames_sent += len(those)
         self.frames_by_kind[stream.partition("@")[2]] += len(those)

@@ -18,7 +18,7 @@ class Simulator(Section):
     recording: str | None = Field(None, description="Serve this recorded session instead of the synthetic market")
     speed: float = Field(1.0, gt=0, description="Of a recording; 10 is ten times faster")
     start_wait_s_max: float = Field(
-        30.0, description="A recording starts when all its streams are subscribed, or so long after the first one"
+        10.0, description="A recording starts when all its streams are subscribed, or so long after the first one"
     )
     snapshot_wait_s_max: float = Field(
         8.0, description="How long a depth request waits for the moment its snapshot was recorded"
