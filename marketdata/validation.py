@@ -36,6 +36,10 @@ REASONS: dict[str, str] = {
     "unknown_channel": "the venue has no normaliser for the channel",
     "unattributable": "ingest could not tell what the frame belongs to",
     "no_key": "the record has no key",
+    "decimal_range": "a decimal has more than 20 digits before or 18 behind the point: no table can hold it exactly",
+    "time_range": "a time lies outside what a table can hold",
+    "integer_range": "a number needs more than 64 bits",
+    "refused_by_store": "ClickHouse does not take the row; the detail is its own words",
     "internal": "our bug: the record could not be processed; the log has the traceback",
 }
 """Codes of `DeadLetter.reason`, stable."""
