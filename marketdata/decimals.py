@@ -79,10 +79,11 @@ def to_text(units: int, scale: int) -> str:
 
 def subtract(a: str, b: str) -> str:
     """a - b, exactly."""
-    return to_text(*_difference(a, b))
+    return to_text(*difference(a, b))
 
 
-def _difference(a: str, b: str) -> tuple[int, int]:
+def difference(a: str, b: str) -> tuple[int, int]:
+    """(units, scale) of a - b."""
     (au, ascale), (bu, bscale) = to_units(a), to_units(b)
     scale = max(ascale, bscale)
     return rescale(au, ascale, scale) - rescale(bu, bscale, scale), scale
@@ -90,14 +91,14 @@ def _difference(a: str, b: str) -> tuple[int, int]:
 
 def same(a: str, b: str) -> bool:
     """True when both texts are the same number."""
-    return a == b or _difference(a, b)[0] == 0
+    return a == b or difference(a, b)[0] == 0
 
 
 def less(a: str, b: str) -> bool:
     """a < b, exactly."""
     if len(a) == len(b) and a.find(".") == b.find(".") and a[0] != "-" != b[0]:
         return a < b  # same shape: text order is number order
-    return _difference(a, b)[0] < 0
+    return difference(a, b)[0] < 0
 
 
 def is_zero(text: str) -> bool:

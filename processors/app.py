@@ -219,7 +219,10 @@ def stepper(
         records_in[topic] += 1
         if not key:
             return emit(reject(source, "no_key", "the record has no key", metrics), source, headers, metrics)
-        entry = cache.open(key, state)
+        try:
+            entry = cache.open(key, state)
+        except BadData as exc:  # a key that names no stream
+            return emit(reject(source, exc.code, exc.detail, metrics), source, headers, metrics)
         if offset <= entry.applied.get(topic, -1) or repeats(entry, source):
             metrics.counts["skipped"][topic] += 1
             return ()

@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from runtime.config.base import Section
 
 
 class Books(Section):
-    levels_max: int = Field(5000, description="Levels kept per side")
-    top_levels: int = 20
-    top_interval_ms: int = Field(100, description="At most one md.book per book and this long; 0: every update")
-    deep_levels: int = 400
-    deep_interval_ms: int = 1000
-    stale_after_ms: int = Field(10_000, description="No verified update for this long by the venue's clock: stale")
+    levels_max: int = Field(5000, ge=100, description="Levels kept per side; up to an eighth more until cut")
+    top_levels: int = Field(20, ge=1, le=40, description="Levels a side in md.book")
+    top_interval_ms: int = Field(
+        50, ge=0, description="At most one md.book per book and this long by the log's time; 0: every update"
+    )
+    deep_levels: int = Field(400, ge=1, description="Levels a side in md.book_snapshot")
+    deep_interval_ms: int = Field(1000, ge=0, description="At most one md.book_snapshot per book and this long")
+    deltas: bool = Field(True, description="Pass the venue's updates on to md.book_delta")
+    stale_after_ms: int = Field(
+        10_000, gt=0, description="No verified update for this long by the venue's clock: stale"
+    )
+    snapshot_wait_ms: int = Field(
+        5_000, gt=0, description="Without a book for this long: ask ingest for a snapshot; doubles with each request"
+    )
+    snapshot_wait_ms_max: int = Field(60_000, gt=0, description="Longest wait between two such requests")
+    commit_interval_s: float = Field(
+        10, gt=0, description="How often every book touched is written to state; long: rare pauses, slow recovery"
+    )
 
 
 class Klines(Section):
-    intervals: list[str] = ["1m", "5m", "15m", "1h", "4h", "1d"]
-    allowed_lateness_ms: int = 2_000
-    provisional_interval_ms: int = 1_000
-    revise_window_ms: int = Field(600_000, description="How long a final candle can still be revised by late trades")
+    intervals: list[Literal["1m", "5m", "15m", "1h", "4h", "1d"]] = Field(
+        ["1m", "5m", "15m", "1h", "4h", "1d"], min_length=1, description="Shortest first; the shortest divides the rest"
+    )
+    allowed_lateness_ms: int = Field(
+        2_000, ge=0, description="A candle closes this long after its end by the venue's clock"
+    )
+    provisional_interval_ms: int = Field(
+        1_000, ge=0, description="Open candles are published at most this often, by the venue's clock"
+    )
+    revise_window_ms: int = Field(
+        600_000, ge=0, description="How long a final candle can still be revised by late trades"
+    )
+
+
+class Reconcile(Section):
+    intervals: list[str] = Field(["1m"], description="Those the venue sends; others have nothing to be compared with")
+    window_ms: int = Field(
+        3_600_000, description="A side that is this far ahead gives up waiting for the other's candle"
+    )
 
 
 class Processors(Section):
     instance: str = Field("0", description="Static group membership: one name per process and application")
     state_dir: str = ".marketprism/state"
-    commit_interval_s: float = 5.0
-    watchdog_timeout_s: float = Field(20, description="A loop that stood still this long with lag ends its process")
+    commit_interval_s: float = Field(5.0, gt=0, description="State and offsets are committed this often")
+    watchdog_timeout_s: float = Field(
+        10,
+        gt=0,
+        description="A loop that stood still this long with lag ends its process; longer than any pause it needs",
+    )
     books: Books = Books()
     klines: Klines = Klines()
+    reconcile: Reconcile = Reconcile()
