@@ -150,8 +150,10 @@ class BookSide:
             if size
         }
         self._set(by_key)
-        if complete or not levels:
-            self.edge, self.edge_price = (inf, "0" if self.is_bid else "inf") if complete else (-inf, "")
+        if complete:
+            self.edge, self.edge_price = inf, "0" if self.is_bid else "inf"
+        elif not levels:
+            self.edge, self.edge_price = -inf, ""
         else:
             worst = max(range(len(keys)), key=keys.__getitem__)
             self.edge, self.edge_price = keys[worst], levels[worst][0]
@@ -219,6 +221,12 @@ class BookSide:
             self.edge = self._exact_key(self.edge_price)
 
 
+Checked = tuple[
+    Sequence[Level], Sequence[float], Sequence[float], Sequence[Level], Sequence[float], Sequence[float]
+]  # fmt: skip
+"""Levels, keys and sizes of bids and asks, found good."""
+
+
 class LevelBook:
     """Both sides of one book. Knows nothing of sequences: see `marketdata.book_feed`."""
 
@@ -228,25 +236,56 @@ class LevelBook:
         self.bids = BookSide(True, levels_max)
         self.asks = BookSide(False, levels_max)
 
-    def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
-        """Set levels to absolute sizes. Raises ImplausibleValue before anything is changed."""
+    def check(self, bids: Sequence[Level], asks: Sequence[Level]) -> Checked:
+        """What `put` takes. Raises ImplausibleValue; the levels of the book stay as they are."""
         bid_keys, bid_sizes = self.bids.numbers(bids)
         ask_keys, ask_sizes = self.asks.numbers(asks)
+        return bids, bid_keys, bid_sizes, asks, ask_keys, ask_sizes
+
+    def put(self, checked: Checked) -> None:
+        """Set levels to absolute sizes; what `check` returned, before the book changed otherwise."""
+        bids, bid_keys, bid_sizes, asks, ask_keys, ask_sizes = checked
         if bid_keys:
             self.bids.put(bids, bid_keys, bid_sizes)
         if ask_keys:
             self.asks.put(asks, ask_keys, ask_sizes)
+
+    def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
+        """`check` and `put`. Raises ImplausibleValue before anything is changed."""
+        self.put(self.check(bids, asks))
 
     def replace(self, bids: Sequence[Level], asks: Sequence[Level], limit: int = 0) -> None:
         """The book becomes a snapshot of at most `limit` levels a side (0: not known).
 
         A side with fewer levels than the limit, or than the other side, is known complete.
         """
-        self.bids.numbers(bids)
-        self.asks.numbers(asks)
+        self.check(bids, asks)
         most = limit or max(len(bids), len(asks))
-        self.bids.replace(bids, complete=len(bids) < most)
-        self.asks.replace(asks, complete=len(asks) < most)
+        self.bids.replace(bids, complete=len(bids) < most or not bids)
+        self.asks.replace(asks, complete=len(asks) < most or not asks)
+
+    def clear(self) -> None:
+        """No levels, nothing known."""
+        for side in (self.bids, self.asks):
+            side.replace((), complete=False)
+
+    def problem(self) -> str:
+        """Why the best prices cannot be trusted; "" when they can."""
+        bids, asks = self.bids, self.asks
+        bid_keys, ask_keys = bids._near_keys, asks._near_keys
+        if bid_keys and ask_keys:
+            if bids.scale is asks.scale is None:  # floats
+                crossed = -bid_keys[0] >= ask_keys[0]
+            else:
+                crossed = self.crossed()
+            if crossed:
+                return f"crossed: bid {_level(bids._near[0])[0]} at or above ask {_level(asks._near[0])[0]}"
+            if bid_keys[0] <= bids.edge and ask_keys[0] <= asks.edge:
+                return ""
+        for name, keys, edge in (("bid", bid_keys, bids.edge), ("ask", ask_keys, asks.edge)):
+            if (not keys and edge != inf) or (keys and keys[0] > edge):
+                return f"range: the best {name} lies beyond the levels known"
+        return ""
 
     def crossed(self) -> bool:
         """True when the best bid is at or above the best ask."""

@@ -7,6 +7,7 @@ Value = the frame's bytes, untouched. Everything else stands in Kafka headers (A
     recv_ns  receive time, ns since 1970, stamped before parsing
     conn     identity of the connection: `{pod}-{start ms}-{number}`; for snapshots the connection they anchor
     seq      position of the frame on that connection, from 1, over all topics
+    limit    snapshots only, optional: levels asked for per side (a side with fewer is known complete)
 
 Values of the kinds that are ours rather than the venue's are the small Structs below, as JSON. A snapshot's value is
 the venue's REST reply, verbatim; an instrument's is the venue's metadata for the symbol, cut out of its reply byte for
@@ -25,6 +26,8 @@ from marketdata.errors import UnparsableFrame
 
 RawKind = Literal["frame", "snapshot", "heartbeat", "connected", "disconnected", "instrument"]
 RAW_KINDS: frozenset[str] = frozenset(("frame", "snapshot", "heartbeat", "connected", "disconnected", "instrument"))
+
+LIMIT_HEADER = "limit"
 
 
 class HeartbeatValue(Struct, frozen=True):

@@ -114,7 +114,8 @@ class BookDelta(Record, frozen=True, kw_only=True, tag="book_delta"):
     asks: list[Level]
     flags: list[str] = []
     """`unsynced`: no verified book held when it came. `gap_before`: ids are missing just before it. `bridged`: the
-    first one applied to an anchor. `buffered`: held until its anchor arrived."""
+    first one applied to an anchor. `buffered`: held, to be applied when an anchor comes. `late`: fills part of a
+    gap, too late for the book."""
 
 
 class Bbo(Record, frozen=True, kw_only=True, tag="bbo"):

@@ -1,0 +1,394 @@
+"""What the books application does with one record of raw.book: a pure function of the record and of the key's object.
+
+The order within one record: check it, feed the sequence machine, change the levels, then judge the book and publish.
+Nothing is changed by a record that is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from marketdata.book import LevelBook
+from marketdata.book_feed import (
+    Apply,
+    BookFeed,
+    Emerge,
+    FeedDump,
+    Hole,
+    Outcome,
+    Replace,
+    SnapshotVerdict,
+    Update,
+)
+from marketdata.book_json import BookWriter
+from marketdata.codec import Encoding
+from marketdata.errors import UnparsableFrame
+from marketdata.keys import parse_key
+from marketdata.raw import (
+    LIMIT_HEADER,
+    Headers,
+    connected_decoder,
+    disconnected_decoder,
+    from_kafka,
+    heartbeat_decoder,
+)
+from marketdata.topics import (
+    MD_BOOK,
+    MD_BOOK_SNAPSHOT,
+)
+from marketdata.types import BookState
+from processors.book_records import BookRecords
+from processors.outputs import Output, SourceRecord
+from runtime.config.processors import Books
+from venues import find_venue
+from venues.contract import Context
+
+BOOK, DEEP = MD_BOOK.name, MD_BOOK_SNAPSHOT.name
+
+SILENT = "no update for longer than stale_after_ms"
+IN_STREAM = b"stream"
+"""Origin of a full book that came in the stream rather than from REST."""
+
+NO_FLAGS: list[str] = []
+FLAGS: dict[Outcome, list[str]] = {
+    Outcome.APPLY: NO_FLAGS,
+    Outcome.CONTAINED: NO_FLAGS,
+    Outcome.STEPPED: NO_FLAGS,
+    Outcome.HELD: ["unsynced", "buffered"],
+    Outcome.GAP: ["unsynced", "gap_before", "buffered"],
+    Outcome.LATE: ["unsynced", "late"],
+}
+"""Flags of the delta that passes an update on; outcomes that are not here pass nothing on (yet)."""
+
+_compress = zstandard.ZstdCompressor(level=1).compress
+_decompress = zstandard.ZstdDecompressor().decompress
+
+
+class Saved(Struct, array_like=True):
+    """A LiveBook in state."""
+
+    feed: FeedDump
+    levels: bytes
+    instrument: str
+    published: BookState | None
+    epoch: int
+    update_id: str
+    event_time_us: int
+    verified_ns: str
+    verified_us: int
+    clock_us: int
+    top_due_ms: int
+    top_owed: bool
+    deep_due_ms: int
+    deep_owed: bool
+    wait_since_ms: int
+    wait_ms: int
+
+
+_encode_saved = msgspec.msgpack.Encoder().encode
+_decode_saved = msgspec.msgpack.Decoder(Saved).decode
+
+
+class LiveBook:
+    """One key's book: its feed, its levels, and what was last published of it."""
+
+    def __init__(self, key: bytes, settings: Books, encoding: Encoding, count: Callable[[str], None]) -> None:
+        self.key = key
+        self.name = parse_key(key)
+        self.venue = find_venue(self.name.exchange, self.name.market)
+        self.settings = settings
+        self.count = count
+        self.writer = BookWriter(self.name, encoding=encoding)
+        self.records = BookRecords(self.name, key, encoding)
+        self.feed: BookFeed[bytes] = BookFeed(self.venue.book_sync())
+        self.levels = LevelBook(settings.levels_max)
+        self.published: BookState | None = None
+        """State of the newest md.book record; None before the first."""
+        self.epoch = 0
+        self.update_id = ""
+        """Id of the last update that was ever in the book."""
+        self.event_time_us = 0
+        self.verified_ns = ""
+        self.verified_us = 0
+        """The venue's clock when the book was last proven right."""
+        self.clock_us = 0
+        """The venue's clock by the newest heartbeat."""
+        self.top_due_ms = 0
+        self.top_owed = False
+        self.deep_due_ms = 0
+        self.deep_owed = False
+        self.wait_since_ms = 0
+        self.wait_ms = 0
+
+    def dump(self) -> bytes:
+        """The object as bytes, compressed."""
+        saved = Saved(
+            self.feed.dump(), self.levels.dump(), self.writer.instrument, self.published, self.epoch, self.update_id,
+            self.event_time_us, self.verified_ns, self.verified_us, self.clock_us, self.top_due_ms, self.top_owed,
+            self.deep_due_ms, self.deep_owed, self.wait_since_ms, self.wait_ms,
+        )  # fmt: skip
+        return _compress(_encode_saved(saved))
+
+    def load(self, blob: bytes) -> None:
+        """Become what `dump` wrote."""
+        saved = _decode_saved(_decompress(blob))
+        self.feed = BookFeed.load(self.venue.book_sync(), saved.feed)
+        self.levels = LevelBook.load(saved.levels, self.settings.levels_max)
+        self._name_instrument(saved.instrument)
+        self.published, self.epoch, self.update_id = saved.published, saved.epoch, saved.update_id
+        self.event_time_us, self.clock_us = saved.event_time_us, saved.clock_us
+        self.verified_ns, self.verified_us = saved.verified_ns, saved.verified_us
+        self.top_due_ms, self.top_owed = saved.top_due_ms, saved.top_owed
+        self.deep_due_ms, self.deep_owed = saved.deep_due_ms, saved.deep_owed
+        self.wait_since_ms, self.wait_ms = saved.wait_since_ms, saved.wait_ms
+
+    @property
+    def state(self) -> BookState:
+        """What may be said of the book now."""
+        if self.feed.state == "disconnected":
+            return "stale"
+        if self.feed.state == "resyncing":
+            return "crossed" if self.feed.reason.startswith("crossed") else "resyncing"
+        return "stale" if self.clock_us - self.verified_us > self.settings.stale_after_ms * 1000 else "ok"
+
+    # --- records -------------------------------------------------------------------------------------
+
+    def handle(self, source: SourceRecord) -> list[Output]:
+        """Apply one record of raw.book. Raises BadData, with nothing changed, for what must go to md.dead_letter."""
+        headers = source.headers
+        if len(headers) == 5 and headers[0] == ("kind", b"frame") and headers[2][0] == "recv_ns":
+            return self._frame(source, headers[2][1].decode(), headers[3][1].decode())  # as ingest writes them
+        h = from_kafka(headers)
+        if h.kind == "frame":
+            return self._frame(source, h.recv_ns, h.conn)
+        return HANDLERS[h.kind](self, source, h)
+
+    def _frame(self, source: SourceRecord, recv_ns: str, conn: str) -> list[Output]:
+        value = source.value
+        frame = self.venue.parse_book(value)
+        (first, last, prev, event_time_us, is_snapshot), bids, asks = frame
+        checked = self.levels.check(bids, asks)
+        if is_snapshot:
+            return self._full(source, recv_ns, conn, last, event_time_us, IN_STREAM)
+        was_ok = self.feed.state == "ok"
+        outcome = self.feed.update(first, last, prev, event_time_us, value, conn)
+        out: list[Output] = []
+        if outcome is Outcome.APPLY:
+            self.levels.put(checked)
+            self.update_id = str(last)
+            self._verified(recv_ns, event_time_us)
+        else:
+            self.count(outcome.value)
+            self._take_steps(recv_ns, out)
+            if outcome is Outcome.CONTAINED:
+                self._verified(recv_ns, event_time_us)
+        if self.settings.deltas:
+            flags = FLAGS.get(outcome)
+            if flags is not None:
+                if outcome is Outcome.STEPPED and not was_ok:
+                    flags = ["bridged"]
+                out.append(self.records.delta(first, last, self.feed.epoch, event_time_us, recv_ns, bids, asks, flags))
+        self._publish(source.timestamp_ms, recv_ns, out)
+        return out
+
+    def _snapshot(self, source: SourceRecord, h: Headers) -> list[Output]:
+        frame = self.venue.parse_snapshot(source.value)
+        self.levels.check(frame.bids, frame.asks)
+        limit = dict(source.headers).get(LIMIT_HEADER, b"%d" % frame.limit)
+        if not limit.isdigit():
+            raise UnparsableFrame(f"header {LIMIT_HEADER} is {limit!r}")
+        return self._full(source, h.recv_ns, h.conn, frame.envelope.last_id, frame.envelope.event_time_us, limit)
+
+    def _full(
+        self, source: SourceRecord, recv_ns: str, conn: str, last_id: int, event_time_us: int, origin: bytes
+    ) -> list[Output]:
+        """A full book, from REST (`origin`: levels asked for) or from the stream (IN_STREAM)."""
+        verdict = self.feed.snapshot(last_id, origin + b" " + source.value, conn)
+        self.count(f"snapshot_{verdict.value}")
+        out: list[Output] = []
+        self._take_steps(recv_ns, out)
+        if verdict is SnapshotVerdict.ANCHORED:
+            self._verified(recv_ns, event_time_us)
+        self._publish(source.timestamp_ms, recv_ns, out)
+        return out
+
+    def _connected(self, source: SourceRecord, h: Headers) -> list[Output]:
+        value = _read(connected_decoder, source.value, "connected")
+        out = [self.records.feed_status("connected", value.reason, h, self.clock_us)]
+        self.feed.connected(h.conn, value.overlaps)
+        self._take_steps(h.recv_ns, out)
+        self._publish(source.timestamp_ms, h.recv_ns, out)
+        return out
+
+    def _disconnected(self, source: SourceRecord, h: Headers) -> list[Output]:
+        value = _read(disconnected_decoder, source.value, "disconnected")
+        out = [self.records.feed_status("disconnected", value.reason, h, self.clock_us)]
+        self.feed.disconnected(h.conn, f"disconnected: {value.reason}")
+        self._take_steps(h.recv_ns, out)
+        self._publish(source.timestamp_ms, h.recv_ns, out)
+        return out
+
+    def _heartbeat(self, source: SourceRecord, h: Headers) -> list[Output]:
+        value = _read(heartbeat_decoder, source.value, "heartbeat")
+        self.clock_us = max(self.clock_us, value.venue_time_us)
+        out: list[Output] = []
+        self._ask_if_waiting(source.timestamp_ms, out)
+        self._publish(source.timestamp_ms, h.recv_ns, out)
+        return out
+
+    def _instrument(self, source: SourceRecord, h: Headers) -> list[Output]:
+        name = self.name
+        context = Context(name.exchange, name.market, name.symbol, h.recv_ns)
+        self._name_instrument(self.venue.parse_instrument(source.value, context).instrument)
+        return []
+
+    def _name_instrument(self, instrument: str) -> None:
+        self.writer.instrument = self.records.instrument = instrument
+
+    # --- levels --------------------------------------------------------------------------------------
+
+    def _take_steps(self, recv_ns: str, out: list[Output]) -> None:
+        """Do what the sequence machine says, in order."""
+        for step in self.feed.steps:
+            if isinstance(step, Apply):
+                update: Update[bytes] = step.update
+                _, bids, asks = self.venue.parse_book(update.payload)
+                self.levels.apply(bids, asks)
+                self.update_id = str(update.last)
+                self._verified(recv_ns, update.event_time_us)
+            elif isinstance(step, Replace):
+                self._replace(step.payload)
+                self.update_id, self.epoch = str(step.snapshot_id), self.feed.epoch
+                self.deep_owed = True
+                self.count("anchored")
+            elif isinstance(step, Hole):
+                self.count("gap_filled" if step.filled_count else f"gap_{step.reason}")
+                out.append(self.records.gap(step, self.feed.epoch, recv_ns))
+            elif isinstance(step, Emerge) and self.settings.deltas:
+                flags = FLAGS.get(step.outcome)
+                if flags is not None:
+                    u = step.update
+                    _, bids, asks = self.venue.parse_book(u.payload)
+                    out.append(
+                        self.records.delta(
+                            u.first, u.last, self.feed.epoch, u.event_time_us, recv_ns, bids, asks, flags
+                        )
+                    )
+
+    def _replace(self, payload: bytes) -> None:
+        origin, _, body = payload.partition(b" ")
+        if origin == IN_STREAM:
+            _, bids, asks = self.venue.parse_book(body)
+            self.levels.replace(bids, asks)
+        else:
+            _, bids, asks, limit = self.venue.parse_snapshot(body)
+            self.levels.replace(bids, asks, limit or int(origin))
+
+    def _verified(self, recv_ns: str, event_time_us: int) -> None:
+        self.verified_ns = recv_ns
+        if event_time_us:
+            self.event_time_us = event_time_us
+        self.verified_us = max(self.verified_us, event_time_us or self.clock_us)
+        self.top_owed = True
+
+    # --- publishing ----------------------------------------------------------------------------------
+
+    def _publish(self, now_ms: int, recv_ns: str, out: list[Output]) -> None:
+        """md.book and md.book_snapshot as the pace, or a change of state, wants them."""
+        if self.feed.state == "ok" and (self.top_owed or self.deep_owed):
+            problem = self.levels.problem()
+            if problem:
+                self._fail(problem, out)
+        state = self.state
+        if state != "ok":
+            if self.published is None or self.published == "ok":
+                self._publish_bad(state, recv_ns, out)
+            return
+        fresh = self.published != "ok"
+        self.published = "ok"
+        if fresh:
+            self.count("became_ok")
+        settings = self.settings
+        if fresh or (self.top_owed and now_ms >= self.top_due_ms):
+            out.append(Output(BOOK, self._good(False, settings.top_levels, recv_ns), self.key))
+            self.top_owed = False
+            self.top_due_ms = now_ms + settings.top_interval_ms
+            self.deep_owed = True
+        if fresh or (self.deep_owed and now_ms >= self.deep_due_ms):
+            out.append(Output(DEEP, self._good(True, settings.deep_levels, recv_ns), self.key))
+            self.deep_owed = False
+            self.deep_due_ms = now_ms + settings.deep_interval_ms
+
+    def _good(self, deep: bool, levels: int, recv_ns: str) -> bytes:
+        return self.writer.good(
+            deep, levels, self.levels, recv_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
+        )
+
+    def view(self, levels: int) -> bytes:
+        """The book as it is now, for someone who asked; 0: all levels."""
+        state = self.state
+        if state == "ok" and self.published == "ok":
+            return self._good(True, levels, self.verified_ns)
+        reason = self.feed.reason or SILENT
+        return self.writer.bad(
+            True, state, reason, self.verified_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
+        )
+
+    def _publish_bad(self, state: BookState, recv_ns: str, out: list[Output]) -> None:
+        reason = self.feed.reason or SILENT
+        self.published = state
+        self.top_owed = self.deep_owed = False
+        self.count(f"became_{state}")
+        for deep in (False, True):
+            record = self.writer.bad(
+                deep, state, reason, recv_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
+            )
+            out.append(Output(DEEP if deep else BOOK, record, self.key))
+
+    def _fail(self, problem: str, out: list[Output]) -> None:
+        """The book cannot be right: drop it and ask for a new anchor."""
+        self.count("crossed" if problem.startswith("crossed") else "range_exhausted")
+        self.feed.invalidate(problem)
+        self.levels.clear()
+        out.append(self.records.snapshot_request(problem, self.feed.head))
+        self.count("snapshot_requested")
+
+    def _ask_if_waiting(self, now_ms: int, out: list[Output]) -> None:
+        """Ask ingest for a snapshot when the book has been without one, or nearly out of known levels, for long."""
+        if self.feed.needs_snapshot:
+            reason = "waiting: " + self.feed.reason
+        elif self.feed.state == "ok" and not self.levels.known(self.settings.top_levels):
+            reason = "range: few levels known"
+        else:
+            self.wait_since_ms = self.wait_ms = 0
+            return
+        if not self.wait_since_ms:
+            self.wait_since_ms, self.wait_ms = now_ms, self.settings.snapshot_wait_ms
+        elif now_ms - self.wait_since_ms >= self.wait_ms:
+            self.wait_since_ms = now_ms
+            self.wait_ms = min(self.wait_ms * 2, self.settings.snapshot_wait_ms_max)
+            out.append(self.records.snapshot_request(reason, self.feed.head))
+            self.count("snapshot_requested")
+
+
+HANDLERS: Mapping[str, Callable[[LiveBook, SourceRecord, Headers], list[Output]]] = {
+    "snapshot": LiveBook._snapshot,
+    "heartbeat": LiveBook._heartbeat,
+    "connected": LiveBook._connected,
+    "disconnected": LiveBook._disconnected,
+    "instrument": LiveBook._instrument,
+}
+
+T = TypeVar("T")
+
+
+def _read(decoder: msgspec.json.Decoder[T], value: bytes, kind: str) -> T:
+    try:
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise UnparsableFrame(f"not a {kind} record: {exc}") from None
