@@ -11,11 +11,12 @@ from deploy.local import scrape
 from deploy.local.scrape import Sample
 
 FRAMES = "marketprism_ingest_frames_total"
-RECORDS_OUT = ("marketprism_normalise_records_out_total", "marketprism_books_records_out_total",
-               "marketprism_klines_records_out_total")  # fmt: skip
-ROWS = "marketprism_sink_rows_total"
+RECORDS_OUT = "_records_out_total"
+"""Ending of a name; label topic. Every processor has it."""
+ROWS = "marketprism_clickhouse_rows_total"
+LAG = ("_lag", "_lag_records")
+"""Endings: records behind the end of the topic, of processors and sinks."""
 BOOK_STATES = "marketprism_books_state"
-RECORDING_ENDED = "marketprism_simulator_recording_ended"
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,22 @@ class Reading:
     """Application -> records not yet processed."""
     books: Mapping[str, int]
     """Book state -> number of books."""
+    rows_per_s: float = 0.0
+    """Into ClickHouse."""
     silent: tuple[str, ...] = ()
     """Services whose metrics did not answer."""
-    recording_ended: bool = False
 
     def line(self) -> str:
         out = " ".join(f"{topic.removeprefix('md.')} {rate:.0f}" for topic, rate in sorted(self.out_per_s.items()))
         lag = sum(self.lag.values())
         books = " ".join(f"{n} {state}" for state, n in sorted(self.books.items()) if n)
-        parts = [f"in {self.frames_per_s:.0f}/s", f"out/s {out or '-'}", f"lag {lag}", f"books {books or '-'}"]
+        parts = [
+            f"in {self.frames_per_s:.0f}/s",
+            f"out/s {out or '-'}",
+            f"rows {self.rows_per_s:.0f}/s",
+            f"lag {lag}",
+            f"books {books or '-'}",
+        ]
         if self.silent:
             parts.append("DOWN " + ",".join(self.silent))
         return " | ".join(parts)
@@ -61,25 +69,22 @@ class Counters:
         totals: dict[str, float] = {}
         lag: dict[str, int] = {}
         books: dict[str, int] = {}
-        ended = False
         for service, samples in found.items():
             for s in samples:
-                if s.name == FRAMES:
-                    totals["frames"] = totals.get("frames", 0) + s.value
-                elif s.name in RECORDS_OUT:
+                if s.name in (FRAMES, ROWS):
+                    totals[s.name] = totals.get(s.name, 0) + s.value
+                elif s.name.endswith(RECORDS_OUT):
                     topic = s.labels.get("topic", "?")
                     totals[topic] = totals.get(topic, 0) + s.value
-                elif s.name.endswith("_lag"):
+                elif s.name.endswith(LAG):
                     lag[service] = lag.get(service, 0) + int(s.value)
                 elif s.name == BOOK_STATES:
                     state = s.labels.get("state", "?")
                     books[state] = books.get(state, 0) + int(s.value)
-                elif s.name == RECORDING_ENDED:
-                    ended = ended or s.value > 0
         rates = self._rates(now_s, totals)
-        frames = rates.pop("frames", 0.0)
+        frames, rows = rates.pop(FRAMES, 0.0), rates.pop(ROWS, 0.0)
         silent = tuple(name for name, samples in found.items() if not samples)
-        return Reading(frames, rates, lag, books, silent, ended)
+        return Reading(frames, rates, lag, books, rows, silent)
 
     def _rates(self, now_s: float, totals: dict[str, float]) -> dict[str, float]:
         passed = now_s - self._last_at

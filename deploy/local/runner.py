@@ -69,6 +69,7 @@ class Runner:
         self.files = run_files.write(plan)
         self.client = SupervisorClient(plan.supervisor_port, self.files.supervisor_password)
         self.supervisor: subprocess.Popen[bytes] | None = None
+        self.recording_ended = False
 
     def run(self, after_servers: Callable[[], None] = lambda: None) -> int:
         """Returns the exit status: 0 when somebody asked for the end. `after_servers` is called once they are ready."""
@@ -166,8 +167,13 @@ class Runner:
             return False
 
     def _check_supervisor(self) -> None:
-        if self.supervisor is not None and self.supervisor.poll() is not None:
-            raise StoreError(f"supervisord ended with status {self.supervisor.returncode}: {self._tail('supervisord')}")
+        if self.supervisor is None or self.supervisor.poll() is None:
+            return
+        if self.supervisor.returncode == 0:
+            raise Stopped("supervisord was told to end")
+        if self.supervisor.returncode < 0:
+            raise StoreError(f"supervisord was killed by {signal.Signals(-self.supervisor.returncode).name}")
+        raise StoreError(f"supervisord ended with status {self.supervisor.returncode}: {self._tail('supervisord')}")
 
     def _tail(self, name: str) -> str:
         for file in (self.files.logs_dir / f"{name}.log", self.files.logs_dir / f"{name}.out"):
@@ -200,17 +206,27 @@ class Runner:
 
     def _watch(self) -> NoReturn:
         counters = Counters({p.name: self.plan.metrics_ports[p.name] for p in self.plan.services})
-        ended = False
         while True:
             self._check_supervisor()
-            now = counters.read()
-            if now.recording_ended and not ended:
-                ended = True
-                name = self.recording.path.name if self.recording else "recording"
-                self.screen.say(f"the recording {name} has ended: the exchange's sockets are closed, the data stay")
+            line = counters.read().line()
             restarts = sum(max(0, run_files.starts(self.files.run_dir, p.name) - 1) for p in self.plan.services)
-            self.screen.live(now.line() + (f"  restarts {restarts}" if restarts else ""))
+            self.screen.live(line + (f" | restarts {restarts}" if restarts else "") + self._recording_progress())
             self.signals.pause(REFRESH_S)
+
+    def _recording_progress(self) -> str:
+        """For the live line; says once, on a line of its own, that the recording has ended."""
+        if self.recording is None:
+            return ""
+        status = scrape.simulator_status(self.plan.config.simulator.port)
+        if status.get("state") == "ended":
+            if not self.recording_ended:
+                self.recording_ended = True
+                self.screen.say(
+                    f"the recording {self.recording.path.name} has ended: its sockets are closed, the data stay; "
+                    "Ctrl-C ends the stack"
+                )
+            return " | recording ended"
+        return f" | recording {status.get('frames_played', '?')} of {status.get('frames', '?')} frames"
 
     # --- stopping ----------------------------------------------------------------------------------
 
@@ -224,7 +240,7 @@ class Runner:
             supervisor.terminate()
             deadline = time.monotonic() + self.plan.config.local.stop_timeout_s
             while supervisor.poll() is None and time.monotonic() < deadline:
-                self.screen.live("stopping: " + ", ".join(self._still_running()))
+                self.screen.live(f"stopping: {', '.join(self._still_running()) or 'supervisord'}")
                 time.sleep(PROBE_INTERVAL_S)
         if end_session(supervisor.pid):
             self.screen.say("some processes did not end by themselves and were killed")

@@ -62,3 +62,12 @@ def problem(port: int, path: str) -> str | None:
         return "; ".join(f"{name}: {said}" for name, said in failed.items())
     except (ValueError, KeyError, AttributeError):
         return body.strip()[:200] or f"status {status}"
+
+
+def simulator_status(port: int) -> dict[str, object]:
+    """What the simulator says of itself; empty while it does not answer."""
+    try:
+        found = json.loads(get(port, "/sim/status")[1])
+    except (*Failed, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
