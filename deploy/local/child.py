@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+REPO = Path(__file__).resolve().parents[2]
+
 
 def count_start(file: Path) -> None:
     """One more start of this program in this run; `make status` shows the restarts."""
@@ -29,6 +31,7 @@ def count_start(file: Path) -> None:
 def main() -> None:
     name = sys.argv[1]
     spec = json.loads(Path(os.environ["MP_PROGRAMS"]).read_text(encoding="utf-8"))[name]
+    os.chdir(REPO)
     count_start(Path(os.environ["MP_RUN"]) / "starts" / name)
     os.execve(sys.executable, [sys.executable, *spec["argv"]], {**os.environ, **spec["env"]})
 

@@ -50,10 +50,10 @@ HEAD = """\
 nodaemon=true
 silent=true
 nocleanup=true
-logfile=%(ENV_MP_LOGS)s/supervisord.log
+logfile=logs/supervisord.log
 logfile_maxbytes={log_bytes}
 logfile_backups={log_backups}
-pidfile=%(ENV_MP_RUN)s/supervisord.pid
+pidfile=run/supervisord.pid
 identifier=marketprism
 
 [inet_http_server]
@@ -84,7 +84,7 @@ stopsignal=TERM
 stopwaitsecs={stop_wait}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile=%(ENV_MP_LOGS)s/{name}.log
+stdout_logfile=logs/{name}.log
 stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups={log_backups}
 """
@@ -92,7 +92,8 @@ stdout_logfile_backups={log_backups}
 
 def supervisor_config(programs: Iterable[Program], port: int, password: str, python: str | None = None) -> str:
     """supervisord's configuration. It holds no path of ours: that format has its own ideas about blanks, `;`, `#` and
-    `%`. Folders come from MP_LOGS and MP_RUN; `python` is found on PATH; `child` finds the rest."""
+    `%`. Files are relative to the data folder, supervisord's working directory; `python` is found on PATH; `child`
+    finds the rest."""
     chosen = list(programs)
     out = [HEAD.format(port=port, password=password, log_bytes=LOG_BYTES_MAX, log_backups=LOG_BACKUPS)]
     for priority, group in enumerate(GROUPS, start=1):

