@@ -74,7 +74,7 @@ class BookSide:
         if levels and (levels <= len(self._near) or not self._far):
             return self._near[:levels]
         deep = self._near + [self._far[key] for key in sorted(self._far)]
-        return deep[:levels] if levels else deep[: self.levels_max]
+        return deep[:levels] if levels else deep
 
     def levels(self, levels: int) -> list[Level]:
         """The best levels, best first; 0: all."""
@@ -103,7 +103,7 @@ class BookSide:
         if not flat:
             return (), ()
         prices, sizes = flat[0::2], flat[1::2]
-        if not (min(prices) > 0.0 and min(sizes) >= 0.0 and max(prices) < inf and max(sizes) < inf):
+        if not (min(prices) > 0.0 and min(sizes) >= 0.0 and sum(flat) < inf):  # the sum is not when one is NaN
             raise ImplausibleValue(f"book level out of range, prices {min(prices)}..{max(prices)}")
         if self.scale is None:
             for price, _ in levels:

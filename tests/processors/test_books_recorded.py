@@ -15,7 +15,7 @@ from tests.processors.book_log import live_book, of_topic, recorded, run
 SESSIONS = {
     "seq_cf_20210404_3sym_aggtrade_depth_kline.jsonl": 0,
     "seq_cf_20211011_4sym.jsonl": 26,
-    "seq_hft_btcusdt_20240808.jsonl": 900,
+    "seq_hft_btcusdt_20240808.jsonl": 207,
 }
 """Session -> how many best quotes at least can be compared with bookTicker."""
 
