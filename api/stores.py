@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from clickhouse_driver import Client, errors
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.envelope import StoreBusy, StoreDown
 from api.metrics import STORE_ERRORS
@@ -228,7 +228,7 @@ def _noted(exc: StoreDown) -> StoreDown:
 
 
 def _reason(exc: BaseException) -> str:
-    if isinstance(exc, TimeoutError | socket.timeout | errors.SocketTimeoutError):
+    if isinstance(exc, TimeoutError | RedisTimeoutError | errors.SocketTimeoutError):
         return "no answer in time"
     return _first_line(str(exc)) or type(exc).__name__
 

@@ -76,26 +76,27 @@ def book(
 def merge_klines(
     stored: Sequence[models.Kline], live: Iterable[t.Kline], start_ms: int | None, end_ms: int | None, limit: int
 ) -> tuple[list[models.Kline], bool]:
-    """Stored candles with newer live ones put in, cut to `limit`, and whether that cut something off.
+    """Stored candles with newer live ones put in, cut to `limit`, and whether something was left out by that.
 
     A live candle later than all that is stored is added only where the range is read from its newest end, or where
     it fits within `limit`: candles between may not have been stored yet, and `missing` then names them.
     """
     merged = {k.open_time: k for k in stored}
-    full = len(stored) >= limit
+    full, beyond = len(stored) >= limit, False
     for record in live:
         if record.open_time < (start_ms or 0) or (end_ms is not None and record.open_time >= end_ms):
             continue
         if stored and record.open_time < stored[0].open_time:
             continue
         if start_ms is not None and full and record.open_time > stored[-1].open_time:
+            beyond = True
             continue
         have = merged.get(record.open_time)
         if have is None or _version(record) > _version(have):
             merged[record.open_time] = shown(models.Kline, record)
     ordered = [merged[at] for at in sorted(merged)]
     cut = ordered[:limit] if start_ms is not None else ordered[-limit:]
-    return cut, len(ordered) > limit
+    return cut, beyond or len(ordered) > limit
 
 
 def missing_klines(klines: Sequence[models.Kline], interval: str) -> list[int]:

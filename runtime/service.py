@@ -53,6 +53,8 @@ def setup_logging(level: int = logging.INFO) -> None:
     threading.excepthook = lambda a: _log_uncaught(a.exc_type, a.exc_value, a.exc_traceback)
     for noisy in ("httpx", "httpcore", "quixstreams", "websockets", "uvicorn.access", "rdkafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns with a traceback at each refused connection, beside raising the error that is handled and told.
+    logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 
 
 def _log_uncaught(kind: type[BaseException], exc: BaseException | None, traceback: TracebackType | None) -> None:
