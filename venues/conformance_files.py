@@ -67,8 +67,10 @@ def venue_of(path: Path, venues: Iterable[Venue] = VENUES) -> Venue | None:
 
 
 def find_files(path: Path) -> list[Path]:
-    """A file itself; of a folder all recordings below it, in order of their paths."""
-    return sorted(p for p in path.rglob("*.jsonl") if p.is_file()) if path.is_dir() else [path]
+    """A file itself; of a folder all recordings below it, in order of their paths; nothing where there is nothing."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*.jsonl") if p.is_file())
+    return [path] if path.is_file() else []
 
 
 def read_lines(path: Path) -> Iterator[Line]:
