@@ -145,7 +145,7 @@ class ClickHouseSink:
             log.error("a dead letter cannot be stored", extra={"data": where})
             return
         log.warning("record cannot be stored", extra={"data": where})
-        self.batch.refused.append((row.key, row.timestamp_ms, dead_letter(row, bad)))
+        self.batch.refused.append((row.key, row.timestamp_ms, dead_letter(row, plain.name, bad)))
 
     # --- writing -----------------------------------------------------------------------------------
 

@@ -37,9 +37,12 @@ class DeadLetterProducer:
                 failed.append(error)
 
         for key, timestamp_ms, letter in letters:
+            # as on every output of the processors: the record it came from
+            source = f"{letter.raw_topic}:{letter.raw_offset}:0".encode()
             self._producer.produce(
-                self._topic, self._encode(letter), key, timestamp=max(0, timestamp_ms), on_delivery=delivered
-            )
+                self._topic, self._encode(letter), key, timestamp=max(0, timestamp_ms), headers=[("src", source)],
+                on_delivery=delivered,
+            )  # fmt: skip
         while self._producer.flush(0.5):
             if not while_waiting():
                 raise StoreError("told to stop before Kafka took all dead letters")

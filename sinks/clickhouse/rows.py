@@ -90,8 +90,8 @@ def expired(table: Table, columns: Columns, now_s: float) -> int:
     return sum(1 for value in columns[at] if value < oldest)
 
 
-def dead_letter(row: Row, bad: BadData) -> DeadLetter:
-    """What md.dead_letter gets for a record that no table can take."""
+def dead_letter(row: Row, topic: str, bad: BadData) -> DeadLetter:
+    """What md.dead_letter gets for a record of `topic` (name without prefix) that no table can take."""
     try:
         exchange, market, symbol = parse_key(row.key)
     except (UnparsableFrame, UnicodeDecodeError):
@@ -103,7 +103,7 @@ def dead_letter(row: Row, bad: BadData) -> DeadLetter:
         recv_time_ns=getattr(row.record, "recv_time_ns", "") or str(row.timestamp_ms * 1_000_000),
         reason=bad.code,
         detail=bad.detail[:2000],
-        raw_topic=row.topic,
+        raw_topic=topic,
         raw_partition=row.partition,
         raw_offset=str(row.offset),
         record_id=bad.record_id,

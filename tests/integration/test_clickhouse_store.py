@@ -1,0 +1,238 @@
+"""Schema and writer against a real ClickHouse: exact values, comments, versions, refusals."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from marketdata.errors import ConfigError, StoreError
+from runtime.config import Config
+from sinks.clickhouse import ddl, kinds, tables
+from sinks.clickhouse import migrate as migrations
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.rows import Row, to_columns
+from sinks.clickhouse.writer import Refused, Writer, new_token
+from tests.integration.conftest import MakeConfig
+from tests.sinks import samples
+
+
+def connect(config: Config) -> Client:
+    ch = config.clickhouse
+    return Client(
+        ch.host,
+        port=ch.port,
+        user=ch.admin_user,
+        password=ch.admin_password.get_secret_value(),
+        database=config.environment.database,
+    )
+
+
+@pytest.fixture
+def config(make_config: MakeConfig) -> Config:
+    config = make_config()
+    migrate(config)
+    return config
+
+
+@pytest.fixture
+def admin(config: Config) -> Iterator[Client]:
+    client = connect(config)
+    yield client
+    client.disconnect()
+
+
+@pytest.fixture
+def writer(config: Config) -> Iterator[Writer]:
+    writer = Writer(config)
+    yield writer
+    writer.close()
+
+
+def insert(writer: Writer, table: tables.Table, *records: Any, first_offset: int = 0) -> None:
+    rows = [Row(r, "t." + table.topic.name, 0, first_offset + i, 0, b"", b"") for i, r in enumerate(records)]
+    writer.insert(table, to_columns(table, rows), new_token())
+
+
+def test_the_schema_is_what_the_description_says(config: Config, admin: Client) -> None:
+    sql = "SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() ORDER BY position"
+    columns: dict[str, list[tuple[str, str, str]]] = {}
+    for table, *rest in admin.execute(sql):
+        columns.setdefault(table, []).append(tuple(rest))
+    comments = dict(admin.execute("SELECT name, comment FROM system.tables WHERE database = currentDatabase()"))
+    keys = dict(admin.execute("SELECT name, sorting_key FROM system.tables WHERE database = currentDatabase()"))
+    for t in tables.TABLES:
+        want = [(c.name, c.kind.stored, c.comment) for c in (*t.columns, *tables.COORDINATES)]
+        assert columns.pop(t.log) == want
+        shown = [c for c in want if c[0] != "_version"]
+        assert columns.pop(t.name) == [*shown, ("simulated", "Bool", ddl.SIMULATED_COMMENT)]
+        assert keys[t.log] == ", ".join(t.sort_key)
+        for name in (t.name, t.log):
+            assert comments[name].startswith("SIMULATED")
+            assert t.comment in comments[name]
+    assert set(columns) == {"schema_versions"}
+    (comment,) = admin.execute("SELECT comment FROM system.databases WHERE name = currentDatabase()")[0]
+    assert comment.startswith("SIMULATED")
+
+
+def test_migrating_again_changes_nothing(config: Config) -> None:
+    assert migrate(config) == []
+
+
+def test_two_processes_may_start_at_once(make_config: MakeConfig) -> None:
+    config = make_config()
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        while True:
+            try:
+                migrate(config)
+                return
+            except StoreError:
+                continue  # as the sink does
+            except BaseException as exc:  # noqa: BLE001 (told by the main thread)
+                failures.append(exc)
+                return
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert migrate(config) == []
+    writer = Writer(config)
+    insert(writer, tables.TRADES, samples.trade())
+    writer.close()
+
+
+def test_an_edited_migration_is_refused(config: Config, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (migrations.MIGRATIONS / "0001_tables.sql").read_text()
+    (tmp_path / "0001_tables.sql").write_text(text + "-- edited\n")
+    monkeypatch.setattr(migrations, "MIGRATIONS", tmp_path)
+    with pytest.raises(ConfigError, match="md5"):
+        migrate(config)
+
+
+def test_without_ttl_old_rows_stay_and_with_ttl_they_go(make_config: MakeConfig) -> None:
+    old = samples.trade(trade_time_us=1_500_000_000_000_000)
+    for ttl, kept in ((False, 1), (True, 0)):
+        config = make_config(clickhouse={"ttl": ttl})
+        migrate(config)
+        writer = Writer(config)
+        insert(writer, tables.TRADES, old)
+        writer.close()
+        with connect(config) as admin:
+            admin.execute("OPTIMIZE TABLE trades_log FINAL")
+            assert admin.execute("SELECT count() FROM trades") == [(kept,)]
+
+
+def test_every_kind_is_stored_once_however_often_it_comes(config: Config, admin: Client, writer: Writer) -> None:
+    expected: dict[str, int] = {}
+    for topic, record in samples.every_kind():
+        table = tables.TABLE_OF[topic, type(record)]
+        expected[table.name] = expected.get(table.name, 0) + 1
+        insert(writer, table, record, record)
+        insert(writer, table, record, first_offset=7)
+    for name, count in expected.items():
+        assert admin.execute(f"SELECT count(), any(simulated) FROM {name}") == [(count, True)], name
+        assert admin.execute(f"SELECT count() > {count} FROM {name}_log") == [(1,)], name
+
+
+decimals = st.builds(
+    lambda sign, whole, part: sign + whole + ("." + part if part else ""),
+    st.sampled_from(["", "-"]),
+    st.text("0123456789", min_size=1, max_size=20),
+    st.text("0123456789", max_size=18),
+)
+ids = st.one_of(st.integers(0, 1 << 80).map(str), st.text(st.characters(codec="utf-8"), max_size=20))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(decimals, decimals, ids, st.integers(0, kinds.TIME_US_END - 1)),
+        min_size=1,
+        max_size=40,
+        unique_by=lambda value: value[2:],
+    )
+)
+def test_decimals_ids_and_times_come_back_exactly(
+    config: Config, admin: Client, writer: Writer, values: list[tuple[str, str, str, int]]
+) -> None:
+    admin.execute("TRUNCATE TABLE trades_log")
+    records = [
+        samples.trade(1, price=price, quantity=quantity, raw_quantity=quantity, trade_id=text, trade_time_us=at_us)
+        for price, quantity, text, at_us in values
+    ]
+    insert(writer, tables.TRADES, *records)
+    sql = """SELECT toString(price), toString(quantity), toString(raw_quantity), trade_id, trade_id_text,
+                    toUnixTimestamp64Micro(trade_time) FROM trades_log ORDER BY _offset"""
+    stored = admin.execute(sql)
+    assert len(stored) == len(records)
+    for (price, quantity, raw, number, text, at_us), record in zip(stored, records, strict=True):
+        assert Decimal(price) == Decimal(record.price)
+        assert Decimal(quantity) == Decimal(raw) == Decimal(record.quantity)
+        assert kinds.id_of(number, text) == record.trade_id
+        assert at_us == record.trade_time_us
+
+
+def test_levels_come_back_exactly_and_in_order(config: Config, admin: Client, writer: Writer) -> None:
+    levels = [(f"{100 - i}.{i:018d}", f"0.{i:018d}") for i in range(50)]
+    insert(writer, tables.BOOK_SNAPSHOTS, samples.book_snapshot(bids=levels, asks=[]))
+    prices, quantities, asks = admin.execute("SELECT bid_prices, bid_quantities, ask_prices FROM book_snapshots")[0]
+    assert list(zip(prices, quantities, strict=True)) == [(Decimal(p), Decimal(q)) for p, q in levels]
+    assert asks == []
+
+
+def test_ids_are_ordered_as_numbers(config: Config, admin: Client, writer: Writer) -> None:
+    insert(writer, tables.TRADES, *(samples.trade(1, trade_id=i) for i in ("100", "9", "20")))
+    assert admin.execute("SELECT trade_id FROM trades ORDER BY trade_id") == [(9,), (20,), (100,)]
+
+
+def test_the_newest_candle_wins_in_whatever_order_they_come(config: Config, admin: Client, writer: Writer) -> None:
+    provisional = samples.kline(is_closed=False, status="provisional", close="1", last_trade_id="99")
+    final = samples.kline(close="2", last_trade_id="100")
+    revised = samples.kline(close="3", last_trade_id="100", revision=1, status="revised")
+    for record in (final, revised, provisional, final, provisional):
+        insert(writer, tables.KLINES, record)
+    assert admin.execute("SELECT close, status FROM klines") == [(Decimal(3), "revised")]
+
+
+def test_a_gap_is_shown_as_far_as_it_was_filled(config: Config, admin: Client, writer: Writer) -> None:
+    for filled in (0, 3, 1):
+        insert(writer, tables.GAPS, samples.gap(filled_count=filled))
+    assert admin.execute("SELECT missing_count - filled_count FROM gaps") == [(2,)]
+
+
+def test_the_same_bytes_twice_under_one_token_are_one_insert(config: Config, admin: Client, writer: Writer) -> None:
+    columns = to_columns(tables.TRADES, [Row(samples.trade(), "t", 0, 0, 0, b"", b"")])
+    token = new_token()
+    for _ in range(3):
+        writer.insert(tables.TRADES, columns, token)
+    assert admin.execute("SELECT count() FROM trades_log") == [(1,)]
+
+
+def test_a_value_the_server_refuses_is_told_from_a_server_in_trouble(
+    config: Config, admin: Client, writer: Writer
+) -> None:
+    admin.execute("ALTER TABLE trades_log ADD CONSTRAINT sane CHECK price < 1000000")
+    with pytest.raises(Refused):
+        insert(writer, tables.TRADES, samples.trade(price="2000000"))
+    insert(writer, tables.TRADES, samples.trade())
+    admin.execute("DROP TABLE trades_log")
+    with pytest.raises(StoreError):
+        insert(writer, tables.TRADES, samples.trade())
+
+
+def test_last_offset(config: Config, writer: Writer) -> None:
+    insert(writer, tables.TRADES, *(samples.trade(i) for i in range(10)), first_offset=100)
+    assert writer.last_offset(tables.TRADES, "t.md.trade", 0, 50) == 109
+    assert writer.last_offset(tables.TRADES, "t.md.trade", 0, 110) is None
+    assert writer.last_offset(tables.TRADES, "t.md.trade", 1, 0) is None
