@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from quixstreams import Application, message_context
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models.topics import Topic as QuixTopic
 from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
+from quixstreams.models.topics.exceptions import TopicNotFoundError
 from quixstreams.state import State
 from quixstreams.state.exceptions import StateRecoveryOffsetOutOfRange
 
@@ -40,6 +42,7 @@ POLL_TIMEOUT_S = 0.25
 MERGED_POLL_TIMEOUT_S = 0.02
 """With merged topics quixstreams waits for this long or 10,000 records, whatever comes first: it is pure latency."""
 STATISTICS_INTERVAL_MS = 1_000
+TOPIC_VISIBLE_TIMEOUT_S = 15.0
 QUEUED_INPUT_MAX_KBYTES = 16_384
 """Records fetched ahead, per process."""
 
@@ -96,6 +99,18 @@ class Topics(TopicManager):
             }
         )
         return config
+
+
+    def _get_or_create_broker_topic(self, topic: QuixTopic) -> QuixTopic:
+        """A topic just created is not at once visible to a broker that is busy: ask again for a while."""
+        deadline = time.monotonic() + TOPIC_VISIBLE_TIMEOUT_S
+        while True:
+            try:
+                return super()._get_or_create_broker_topic(topic)
+            except TopicNotFoundError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
 
 class MarketApplication(Application):
