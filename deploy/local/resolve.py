@@ -36,12 +36,8 @@ class Plan:
     metrics_ports: dict[str, int]
     kafka_controller_port: int
     supervisor_port: int
-    simulated: bool
-    """The simulator runs; false where the addresses are those of a real exchange."""
-
-    @property
-    def services(self) -> tuple[Program, ...]:
-        return tuple(p for p in SERVICES if p.name != "simulator" or self.simulated)
+    services: tuple[Program, ...]
+    """The simulator is among them only where an exchange has its address."""
 
     def servers(self) -> tuple[servers.Server, ...]:
         local, ch = self.config.local, self.config.clickhouse
@@ -157,7 +153,7 @@ def resolve(config: Config, root: Path, recording: Recording | None = None, port
         metrics_ports=metrics_ports,
         kafka_controller_port=ports.take("local.kafka_controller_port", local.kafka_controller_port),
         supervisor_port=ports.take("", None),
-        simulated=simulated,
+        services=tuple(p for p in SERVICES if p.name != "simulator" or simulated),
     )  # fmt: skip
 
 

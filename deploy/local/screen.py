@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import sys
 import time
@@ -19,6 +17,7 @@ class Screen:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self.is_terminal = self._out.isatty()
+        self._closed = False
         self._live = False
         self._written_at = 0.0
         self._last = ""
@@ -39,9 +38,10 @@ class Screen:
             self._write(text + "\n")
 
     def _write(self, text: str) -> None:
+        if self._closed:
+            return
         try:
             self._out.write(text)
             self._out.flush()
         except (OSError, ValueError):
-            with contextlib.suppress(OSError):
-                self._out = open(os.devnull, "w")  # noqa: SIM115, PTH123 (lives as long as the process)
+            self._closed = True
