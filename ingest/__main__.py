@@ -7,6 +7,7 @@ import sys
 import uvloop
 
 from ingest.app import App, check
+from ingest.memory import limit_arenas
 from marketdata.errors import ConfigError
 from runtime.service import Service, start
 
@@ -18,6 +19,7 @@ async def capture(service: Service) -> int:
 
 
 def main() -> int:
+    limit_arenas()
     service = start("ingest")
     try:
         check(service.config)

@@ -14,6 +14,7 @@ from typing import Any
 from ingest.budget import WeightBudget
 from ingest.control import Control, Subscription, configured, encode_subscription, seeds
 from ingest.market import Market
+from ingest.memory import give_back
 from ingest.metrics import GAUGES, MARKET, Metrics, events
 from ingest.plan import shard_of
 from ingest.producer import RawProducer
@@ -91,7 +92,9 @@ class App:
             control.start()
             await self._first(control.caught_up, stop, KAFKA_WAIT_S if self._topics_ready.is_set() else 0.1)
             if not stop.is_set():
-                await self._capture()
+                capture = asyncio.create_task(self._capture())
+                capture.add_done_callback(self._on_task_done)
+                self._background.add(capture)
             await stop.wait()
         finally:
             await self._end(control, ticking)
@@ -102,6 +105,8 @@ class App:
         self._service.stop.set()
         if self._apply_at is not None:
             self._apply_at.cancel()
+        for task in self._background:
+            task.cancel()
         await asyncio.gather(*(market.stop() for market in self.markets.values()))
         ticking.cancel()
         control.stop()
@@ -192,6 +197,7 @@ class App:
         settings = self._config.ingest
         streams = sum(m.streams() for m in self.markets.values())
         symbols = sum(len(m.symbols()) for m in self.markets.values())
+        give_back()
         events.capturing(symbols, streams, f"{settings.shard}/{settings.shards}")
 
     def _seed(self, key: str, subscription: Subscription | None) -> None:

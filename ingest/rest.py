@@ -48,6 +48,7 @@ class Rest:
         self._base_url = base_url.rstrip("/")
         self._client = httpx.AsyncClient(
             proxy=proxy,
+            verify=base_url.startswith("https"),  # no TLS context where there is no TLS; plain http is the simulator
             trust_env=False,  # the proxy was chosen by ingest.proxy, with one rule for sockets and REST
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=30.0),
