@@ -53,6 +53,7 @@ LIMITS = Limits(
     server_ping_interval_s=20.0,
     client_ping_interval_s=None,
     rest_weight_per_min=6000,
+    rest_used_weight_header="X-MBX-USED-WEIGHT-1M",
     first_data_timeout_s=30.0,
     # A stream speaks only when something changes: quotes of a thin pair rest for minutes (recorded: RUNEEUR, no quote
     # in 30 s), a candle appears with its first trade.
@@ -98,6 +99,8 @@ _EVENT_NAMES = {channel: event for event, (channel, _) in _EVENT_CHANNELS.items(
 
 PREFIX = b'{"stream":"'
 _PREFIX_LEN = len(PREFIX)
+TIME_DIGITS = 13
+"""Of a time in milliseconds between 2001 and 2286."""
 _CACHE_MAX = 8192
 """Stream names remembered; twice what any of our processes subscribes to. Emptied when full."""
 _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
@@ -206,9 +209,10 @@ class BinanceSpotProtocol:
                 if not head:
                     return untimed
                 start = end + head_len
-                if frame[end:start] == head:
+                digits_end = start + TIME_DIGITS
+                if frame[end:start] == head and frame[digits_end : digits_end + 1] == b",":
                     try:
-                        return Data(stream, int(frame[start : frame.find(b",", start)]))
+                        return Data(stream, int(frame[start:digits_end]))
                     except ValueError:
                         pass
         return self._classify_decoded(frame)
