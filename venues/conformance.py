@@ -25,6 +25,7 @@ import msgspec
 from marketdata import codec
 from marketdata.errors import BadData
 from marketdata.types import AnyRecord, Bbo, Trade, VenueKline
+from marketdata.validation import check_record
 from venues.conformance_checks import BookCheck, KlineCheck, Report, TradeCheck
 from venues.conformance_files import (
     Line,
@@ -147,6 +148,7 @@ class Replay:
             self._book(stream.symbol).update(frame)
 
     def _record(self, record: AnyRecord) -> None:
+        check_record(record)
         if codec.decode(_encode(record)) != record:
             self._error(f"{record} does not survive being written and read")
         name = str(type(record).__struct_config__.tag)

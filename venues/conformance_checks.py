@@ -36,7 +36,7 @@ class Report(Struct, kw_only=True):
     """Acks and pings."""
     unknown: int = 0
     errors: int = 0
-    """Frames we failed to understand."""
+    """Frames we failed to understand, or whose values cannot be true."""
     gaps: int = 0
     """Holes in books, and ids that fell in streams whose ids only grow."""
     books_bridged: int = 0

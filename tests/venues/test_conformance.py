@@ -207,6 +207,11 @@ def spoil_number(lines: list[bytes]) -> None:
     lines[at] = re.sub(rb'"p":"[\d.]+"', b'"p":"12,5"', lines[at])
 
 
+def negative_quantity(lines: list[bytes]) -> None:
+    at = index_of(lines, b"btcusdt@(agg)?[tT]rade", 900)
+    lines[at] = re.sub(rb'"q":"', b'"q":"-', lines[at])
+
+
 @pytest.mark.parametrize(
     ("name", "spoil", "least", "exactly"),
     [
@@ -230,6 +235,7 @@ def spoil_number(lines: list[bytes]) -> None:
         (AGG, no_such_stream, {"unknown": 1}, False),
         (AGG, cut_frame, {"errors": 1}, False),
         (HFT, spoil_number, {"errors": 1, "trade_gaps": 1}, True),
+        (HFT, negative_quantity, {"errors": 1, "trade_gaps": 1}, True),
     ],
 )
 def test_a_spoiled_copy_fails_for_the_right_reason(
