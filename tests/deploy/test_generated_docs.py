@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import msgspec
 import pytest
 from pydantic import BaseModel
 
 from deploy.docs import __main__ as docs
 from deploy.docs import config_page
+from deploy.docs.records import RECORDS as RECORDS_FILE
 from deploy.docs.records import load
-from marketdata.codec import decode
+from marketdata.codec import decode, encoder
 from marketdata.topics import TOPICS
 from runtime.config import Config
+from tests.deploy import shown_records
+from tests.frames import frames_dir
 
 RECORDS = [(topic, kind, record) for topic, kinds in load().items() for kind, record in kinds.items()]
 
@@ -56,9 +58,16 @@ def test_shown_records_fit_schema_and_type(topic: str, kind: str, record: dict[s
     jsonschema.validate(record, schema(topic), jsonschema.Draft202012Validator)
     struct = decode(json.dumps(record).encode())
     assert type(struct) in next(t.records for t in TOPICS if t.name == topic)
-    assert msgspec.to_builtins(struct) == record
+    assert json.loads(encoder()(struct)) == record
     wrong = {k: v for k, v in record.items() if k != "exchange"}
     assert not jsonschema.Draft202012Validator(schema(topic)).is_valid(wrong)
+
+
+def test_shown_records_are_what_the_applications_make() -> None:
+    frames_dir()
+    assert RECORDS_FILE.read_text(encoding="utf-8") == shown_records.text(shown_records.collect()), (
+        "run: python -m tests.deploy.shown_records && python -m deploy.docs"
+    )
 
 
 def test_new_fields_do_not_break_the_schema() -> None:
