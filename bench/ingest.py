@@ -1,7 +1,7 @@
 """Ingest under load: CPU share and memory of the whole process, socket to Kafka, 50 symbols, linger 5 ms.
 
-The load comes from a process of its own (`bench.venue_load`), Kafka is the local stack's. CPU is user and system time of
-the ingest process, librdkafka's threads included, over the middle of the run; memory is its resident size at the end.
+The load comes from a process of its own (`bench.venue_load`), Kafka is the local stack's. CPU is user and system time
+of the ingest process, librdkafka's threads included, over the middle of the run; memory is its resident size then.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A load generator that looks like Binance spot: pre-serialised frames at a steady rate, in a process of its own.
 
 `python -m bench.venue_load PORT SYMBOLS FRAMES_PER_S SECONDS`. It serves one websocket (`/stream`, any SUBSCRIBE is
-acknowledged, then frames flow for SECONDS) and the two REST calls ingest makes. Half of the frames are trades, a quarter
-quotes, a quarter book updates with consecutive ids; sizes as recorded from the venue.
+acknowledged, then frames flow for SECONDS) and the two REST calls ingest makes. Half of the frames are trades, a
+quarter quotes, a quarter book updates with consecutive ids; sizes as recorded from the venue.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import cast
 
 TICK_S = 0.001
+SETTLE_S = 1.0
 CHANNELS = ("trade", "trade", "bbo", "book")
 
 
@@ -159,7 +160,11 @@ async def serve(port: int, count: int, frames_per_s: int, seconds: int) -> None:
 
     def on_subscribed(transport: asyncio.Transport) -> None:
         if not ready.done():
-            loop.call_later(1.0, lambda: ready.done() or ready.set_result(transport))
+            loop.call_later(SETTLE_S, begin, transport)
+
+    def begin(transport: asyncio.Transport) -> None:
+        if not ready.done():
+            ready.set_result(transport)
 
     server = await loop.create_server(lambda: Client(frames, on_subscribed), "127.0.0.1", port)
     print("listening", flush=True)

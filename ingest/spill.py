@@ -188,9 +188,13 @@ class Spill:
         if len(head) == HEAD.size:
             length, crc = HEAD.unpack(head)
             body = file.read(length)
-            if len(body) == length and zlib.crc32(body) == crc:
+            if len(body) == length:
                 segment.read_at += HEAD.size + length
-                return _decode(body)
+                if zlib.crc32(body) == crc:
+                    return _decode(body)
+                self.torn += 1  # damaged in the middle: the records after it may be whole
+                self.torn_bytes += HEAD.size + length
+                return None
         self.torn += 1
         self.torn_bytes += segment.size - segment.read_at
         segment.size = segment.read_at

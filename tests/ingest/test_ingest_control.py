@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import msgspec
+
+from ingest.control import Subscription, configured, encode_subscription, seeds
+from runtime.config import Config
+
+BOTH = ["trade", "book"]
+CONFIG = Config.model_validate(
+    {"exchanges": {"binance": {"spot": {"ws_url": "ws://x", "rest_url": "http://x", "symbols": ["A", "B"],
+                                        "channels": BOTH}}}}
+)  # fmt: skip
+A, B, C = "binance.spot.A", "binance.spot.B", "binance.spot.C"
+OURS = Subscription(BOTH, "config")
+
+
+def test_the_configuration_by_key() -> None:
+    assert configured(CONFIG, lambda _: True) == {A: OURS, B: OURS}
+    assert configured(CONFIG, lambda key: key == B) == {B: OURS}
+
+
+def test_only_what_nobody_decided_is_seeded() -> None:
+    held = {A: Subscription(["trade"]), C: OURS}
+    assert seeds({A: OURS, B: OURS}, held, lambda _: True) == {B: OURS, C: None}
+
+
+def test_a_removed_subscription_is_not_seeded_again() -> None:
+    assert seeds({A: OURS}, {A: None}, lambda _: True) == {}
+    assert seeds({A: OURS}, {A: Subscription([])}, lambda _: True) == {}
+
+
+def test_the_configuration_may_change_what_it_wrote() -> None:
+    assert seeds({A: OURS}, {A: Subscription(["trade"], "config")}, lambda _: True) == {A: OURS}
+    assert seeds({A: OURS}, {A: OURS}, lambda _: True) == {}
+
+
+def test_another_shards_keys_are_left_alone() -> None:
+    assert seeds({}, {A: OURS, B: OURS}, lambda key: key == A) == {A: None}
+
+
+def test_the_values_others_write() -> None:
+    decode = msgspec.json.Decoder(Subscription).decode
+    assert decode(b'{"channels":["trade"]}') == Subscription(["trade"])
+    assert decode(encode_subscription(OURS)) == OURS
