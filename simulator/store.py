@@ -22,6 +22,7 @@ from simulator.market.symbol import Agg, SymbolMarket, Trade
 FORMAT = 1
 """Of the state, and of the rules that turn it into events: another one cannot be replayed."""
 ID_JUMP = 1_000_000
+LOCK_WAIT_S = 1.0
 SCHEMA = """
 create table if not exists symbol (
     name text primary key, number integer not null, format integer not null, seed integer not null, state blob not null
@@ -62,7 +63,7 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.db = sqlite3.connect(directory / "state.sqlite3", isolation_level=None)
+        self.db = sqlite3.connect(directory / "state.sqlite3", isolation_level=None, timeout=LOCK_WAIT_S)
         self.db.execute("pragma locking_mode=exclusive")
         self.db.execute("pragma journal_mode=wal")
         self.db.execute("pragma synchronous=off")

@@ -1,0 +1,440 @@
+"""The running exchange: both protocols on its port, limits, faults, and going on after restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+
+from tests.simulator_process import SimulatorProcess, simulator, wait_for
+
+FAST = {"frames_per_s": 800.0, "connection_attempts_per_5_min_max": 0}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    with simulator(tmp_path_factory.mktemp("sim") / "state", **FAST) as process:
+        yield process
+
+
+@pytest.fixture
+def exchange(running: SimulatorProcess) -> Iterator[SimulatorProcess]:
+    """The shared process, without faults left over."""
+    yield running
+    running.fault("clear")
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    async def bounded() -> Any:
+        return await asyncio.wait_for(work(), 40)
+
+    return asyncio.run(bounded())
+
+
+async def fault(exchange: SimulatorProcess, kind: str, **fields: Any) -> None:
+    await asyncio.to_thread(exchange.fault, kind, **fields)
+
+
+async def take(socket: ClientConnection, count: int, stream: str | None = None) -> list[Any]:
+    """The next frames (of one stream)."""
+    out: list[Any] = []
+    while len(out) < count:
+        told = json.loads(await socket.recv())
+        if stream is None or told.get("stream") == stream:
+            out.append(told)
+    return out
+
+
+async def until_closed(socket: ClientConnection) -> None:
+    """Read until the connection's end is raised."""
+    while True:
+        await socket.recv()
+
+
+async def call(socket: ClientConnection, message: dict[str, Any]) -> Any:
+    await socket.send(json.dumps(message))
+    while True:
+        told = json.loads(await socket.recv())
+        if told.get("id") == message["id"]:
+            return told
+
+
+def streams(*names: str) -> str:
+    return "/stream?streams=" + "/".join(names)
+
+
+def test_paths_decide_the_form(exchange: SimulatorProcess) -> None:
+    async def work() -> None:
+        async with connect(exchange.ws_url + streams("btcusdt@trade")) as combined:
+            assert list((await take(combined, 1))[0]) == ["stream", "data"]
+        async with connect(exchange.ws_url + "/ws/btcusdt@trade") as raw:
+            assert (await take(raw, 1))[0]["e"] == "trade"
+            await call(raw, {"method": "SET_PROPERTY", "params": ["combined", True], "id": 1})
+            assert (await take(raw, 1))[0]["stream"] == "btcusdt@trade"
+        async with connect(exchange.ws_url + streams("btcusdt@trade") + "&timeUnit=MICROSECOND") as fine:
+            assert (await take(fine, 1))[0]["data"]["T"] > 10**15
+        with pytest.raises(InvalidStatus):
+            await connect(exchange.ws_url + "/nowhere")
+
+    run(work)
+
+
+def test_every_stream_kind_delivers(exchange: SimulatorProcess) -> None:
+    names = [
+        *(f"btcusdt@{kind}" for kind in ("trade", "aggTrade", "bookTicker", "depth@100ms", "depth", "kline_1m")),
+        *(f"btcusdt@{kind}" for kind in ("kline_1s", "kline_1h", "ticker", "miniTicker", "depth5", "depth20@100ms")),
+        "!miniTicker@arr",
+    ]
+
+    async def work() -> set[str]:
+        seen: set[str] = set()
+        async with connect(exchange.ws_url + streams(*names)) as socket:
+            while seen != set(names):
+                seen.add((await take(socket, 1))[0]["stream"])
+        return seen
+
+    assert run(work) == set(names)
+
+
+def test_acknowledged_but_silent(exchange: SimulatorProcess) -> None:
+    """Unknown symbols and upper case: an ack proves nothing."""
+
+    async def work() -> None:
+        async with connect(exchange.ws_url + "/stream") as socket:
+            silent = ["BTCUSDT@trade", "nopeusdt@trade", "btcusdt@nothing"]
+            assert await call(socket, {"method": "SUBSCRIBE", "params": silent, "id": 7}) == {"result": None, "id": 7}
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.recv(), 0.5)
+            assert (await call(socket, {"method": "LIST_SUBSCRIPTIONS", "id": 8}))["result"] == silent
+
+    run(work)
+
+
+def test_too_many_messages_disconnect(exchange: SimulatorProcess) -> None:
+    async def work() -> int:
+        async with connect(exchange.ws_url + "/ws") as socket:
+            for i in range(6):
+                await socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": i}))
+            with pytest.raises(ConnectionClosed) as closed:
+                await until_closed(socket)
+            assert closed.value.rcvd is not None
+            return closed.value.rcvd.code
+
+    assert run(work) == 1008
+
+
+def test_client_pings_count_too(exchange: SimulatorProcess) -> None:
+    async def work() -> None:
+        async with connect(exchange.ws_url + "/ws", ping_interval=None) as socket:
+            for _ in range(6):
+                await socket.ping()
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+
+    run(work)
+
+
+def test_snapshot_and_stream_make_one_book(exchange: SimulatorProcess) -> None:
+    """The official steps over the wire, against the exchange's own book at the same id."""
+
+    async def work() -> None:
+        async with connect(exchange.ws_url + streams("ethusdt@depth@100ms"), max_size=None) as socket:
+            events = [each["data"] for each in await take(socket, 2)]
+            told = await asyncio.to_thread(exchange.get, "/api/v3/depth", symbol="ETHUSDT", limit=5000)
+            assert told["lastUpdateId"] >= events[0]["U"]
+            sides = {"b": dict(told["bids"]), "a": dict(told["asks"])}
+            last, compared = told["lastUpdateId"], 0
+            while compared < 3:
+                if not events:
+                    events = [each["data"] for each in await take(socket, 1)]
+                event = events.pop(0)
+                if event["u"] <= last:
+                    continue
+                assert event["U"] <= last + 1
+                for name, levels in sides.items():
+                    for price, qty in event[name]:
+                        levels[price] = qty
+                last = event["u"]
+                now = await asyncio.to_thread(exchange.get, "/api/v3/depth", symbol="ETHUSDT", limit=100)
+                if now["lastUpdateId"] == last:
+                    compared += 1
+                    for name, side in (("b", now["bids"]), ("a", now["asks"])):
+                        full = [[p, q] for p, q in sides[name].items() if float(q)]
+                        full.sort(key=lambda level: float(level[0]), reverse=name == "b")
+                        assert full[:100] == side
+
+    run(work)
+
+
+def test_rest_errors_and_weights(exchange: SimulatorProcess) -> None:
+    http = exchange.http
+    before = int(http.get("/api/v3/ping").headers["X-MBX-USED-WEIGHT-1M"])
+    after = int(http.get("/api/v3/depth", params={"symbol": "BTCUSDT"}).headers["X-MBX-USED-WEIGHT-1M"])
+    assert after - before == 5 or after < before  # a minute began between
+    for path, query, code in (
+        ("depth", {"symbol": "NOPE"}, -1121),
+        ("depth", {}, -1102),
+        ("klines", {"symbol": "BTCUSDT", "interval": "7m"}, -1120),
+        ("depth", {"symbol": "BTCUSDT", "limit": "x"}, -1100),
+    ):
+        reply = http.get(f"/api/v3/{path}", params=query)
+        assert (reply.status_code, reply.json()["code"]) == (400, code)
+    assert http.get("/api/v3/nothing").status_code == 404
+    assert [s["symbol"] for s in exchange.get("/api/v3/exchangeInfo", symbols='["ETHUSDT"]')["symbols"]] == ["ETHUSDT"]
+
+
+def test_history_by_id(exchange: SimulatorProcess) -> None:
+    latest = wait_for(lambda: exchange.get("/api/v3/trades", symbol="BTCUSDT", limit=50), what="trades")
+    first = latest[0]["id"]
+    again = exchange.get("/api/v3/historicalTrades", symbol="BTCUSDT", fromId=first, limit=len(latest))
+    assert again == latest
+    aggs = exchange.get("/api/v3/aggTrades", symbol="BTCUSDT", limit=20)
+    assert exchange.get("/api/v3/aggTrades", symbol="BTCUSDT", fromId=aggs[3]["a"], limit=5) == aggs[3:8]
+    told = exchange.get("/sim/sent", symbol="BTCUSDT", stream="trade", **{"from": first, "limit": 3})
+    assert [json.loads(each)["t"] for each in told["trades"]] == [first, first + 1, first + 2]
+
+
+def test_faults_on_frames(exchange: SimulatorProcess) -> None:
+    async def work() -> None:
+        stream = "btcusdt@trade"
+        async with connect(exchange.ws_url + streams(stream)) as socket:
+
+            async def ids_with(kind: str, **fields: Any) -> list[int]:
+                first = await take(socket, 1)
+                await fault(exchange, kind, stream=stream, **fields)
+                return [each["data"]["t"] for each in (*first, *await take(socket, 60))]
+
+            steps = [b - a for a, b in itertools.pairwise(await ids_with("drop", count=3))]
+            assert sum(step - 1 for step in steps) == 3
+            steps = [b - a for a, b in itertools.pairwise(await ids_with("duplicate", count=2))]
+            assert steps.count(0) == 2
+            steps = [b - a for a, b in itertools.pairwise(await ids_with("reorder", count=1))]
+            assert steps.count(-1) == 1
+            await fault(exchange, "corrupt", stream=stream, count=1)
+            with pytest.raises(json.JSONDecodeError):
+                await take(socket, 100)
+            await fault(exchange, "silence", duration_s=1.0)
+            began = time.monotonic()
+            while True:
+                asked = time.monotonic()
+                await socket.recv()
+                if time.monotonic() - asked > 0.5:
+                    break
+                assert time.monotonic() - began < 10
+            await fault(exchange, "slow", delay_s=0.6, duration_s=3)
+            asked = time.time()
+            late = [time.time() - each["data"]["T"] / 1000 for each in await take(socket, 40)]
+            assert max(late) >= 0.6
+            assert asked
+
+    run(work)
+    applied = exchange.get("/sim/status")["faults"]["applied"]
+    assert (applied["drop"], applied["duplicate"], applied["reorder"], applied["corrupt"]) == (3, 2, 1, 1)
+
+
+def test_faults_on_connections(exchange: SimulatorProcess) -> None:
+    async def work() -> None:
+        async with connect(exchange.ws_url + streams("btcusdt@depth@100ms")) as socket:
+            await take(socket, 1)
+            await fault(exchange, "disconnect", code=1001, reason="as asked")
+            with pytest.raises(ConnectionClosed) as closed:
+                await until_closed(socket)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "as asked")
+        async with connect(exchange.ws_url + streams("btcusdt@depth@100ms")) as socket:
+            await take(socket, 1)
+            await fault(exchange, "disconnect", abrupt=True)
+            with pytest.raises(ConnectionClosedError) as cut:
+                await until_closed(socket)
+            assert cut.value.rcvd is None
+        async with connect(exchange.ws_url + streams("btcusdt@depth@100ms")) as socket:
+            await fault(exchange, "shutdown", delay_s=0.3)
+            told = (await take(socket, 1, "!serverShutdown"))[0]
+            assert told["data"]["e"] == "serverShutdown"
+            with pytest.raises(ConnectionClosed):
+                await until_closed(socket)
+        await fault(exchange, "refuse", status=503, count=1)
+        with pytest.raises(InvalidStatus):
+            await connect(exchange.ws_url + "/ws")
+        async with connect(exchange.ws_url + "/ws"):
+            pass
+
+    run(work)
+
+
+def test_faults_on_rest(exchange: SimulatorProcess) -> None:
+    exchange.fault("rest", status=429, retry_after_s=7, count=1, path="depth")
+    reply = exchange.http.get("/api/v3/depth", params={"symbol": "BTCUSDT"})
+    assert (reply.status_code, reply.headers["Retry-After"], reply.json()["code"]) == (429, "7", -1003)
+    exchange.fault("rest", status=418, count=1)
+    assert exchange.http.get("/api/v3/time").status_code == 418
+    assert exchange.http.get("/api/v3/time").status_code == 200
+    exchange.fault("stale_snapshot", symbol="BTCUSDT", count=1)
+    asked = exchange.get("/sim/sent", symbol="BTCUSDT")["update_id"]
+    wait_for(lambda: exchange.get("/sim/sent", symbol="BTCUSDT")["update_id"] > asked + 20, what="the book moves on")
+    stale = exchange.get("/api/v3/depth", symbol="BTCUSDT", limit=1000)
+    assert stale["lastUpdateId"] <= asked
+    assert exchange.get("/api/v3/depth", symbol="BTCUSDT")["lastUpdateId"] > asked
+    assert exchange.http.post("/sim/fault", json={"kind": "nonsense"}).status_code == 400
+
+
+def test_limits_of_a_stingy_venue(tmp_path: Path) -> None:
+    settings = {
+        "connection_attempts_per_5_min_max": 3,
+        "rest_weight_per_min_max": 60,
+        "ping_interval_s": 0.4,
+        "pong_timeout_s": 0.8,
+        "streams_per_connection_max": 2,
+        "connection_max_age_s": 2.5,
+    }
+
+    async def sockets(url: str) -> None:
+        async with connect(url + "/ws", ping_interval=None) as socket:
+            await call(socket, {"method": "SUBSCRIBE", "params": ["a@trade", "b@trade"], "id": 1})
+            await socket.send(json.dumps({"method": "SUBSCRIBE", "params": ["c@trade"], "id": 2}))
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+        async with connect(url + "/ws") as answering:
+            began = time.monotonic()
+            with pytest.raises(ConnectionClosed) as closed:
+                await answering.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.reason == "Connection age limit", "pongs kept it alive until then"
+            assert time.monotonic() - began > 2
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + key + b"\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"101" in head
+        ping = await reader.readexactly(2)
+        assert ping[0] == 0x89
+        assert (await reader.readexactly(ping[1])).isdigit()
+        rest = await asyncio.wait_for(reader.read(), 10)
+        assert b"\x88" in rest
+        assert b"Pong timeout" in rest
+        writer.close()
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url + "/ws")
+        assert refused.value.response.status_code == 429
+
+    with simulator(tmp_path / "state", **settings) as exchange:
+        run(lambda: sockets(exchange.ws_url))
+        statuses = [exchange.http.get("/api/v3/depth", params={"symbol": "BTCUSDT"}) for _ in range(40)]
+        codes = [reply.status_code for reply in statuses]
+        assert codes[0] == 200
+        assert 429 in codes
+        assert codes[-1] == 418
+        assert int(statuses[-1].headers["Retry-After"]) > 60
+
+
+async def listen(url: str, names: list[str], out: list[Any]) -> None:
+    async with connect(url + streams(*names)) as socket:
+        while True:
+            out.append(json.loads(await socket.recv()))
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_ids_and_books_go_on_after_a_restart(tmp_path: Path, sig: signal.Signals) -> None:
+    """Nothing sent is forgotten, no id is given twice, and what was sent is what REST tells afterwards."""
+    process = SimulatorProcess(tmp_path / "state", symbols=["BTCUSDT", "ETHUSDT"], frames_per_s=1500.0)
+    names = [f"{s}@{kind}" for s in ("btcusdt", "ethusdt") for kind in ("trade", "depth@100ms", "aggTrade")]
+
+    def session(seconds: float, sig: signal.Signals) -> list[Any]:
+        got: list[Any] = []
+
+        async def work() -> None:
+            listening = asyncio.create_task(listen(process.ws_url, names, got))
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(process.end, sig)
+            with pytest.raises(ConnectionClosed):
+                await listening
+
+        run(work)
+        return got
+
+    try:
+        process.start()
+        before = session(2.5, sig)
+        process.start()
+        after = session(1.0, signal.SIGTERM)
+        process.start()
+        for name in ("BTCUSDT", "ETHUSDT"):
+            sent = [f["data"] for f in before if f["data"]["e"] == "trade" and f["data"]["s"] == name]
+            later = [f["data"] for f in after if f["data"]["e"] == "trade" and f["data"]["s"] == name]
+            assert len(sent) > 20
+            assert later[0]["t"] > sent[-1]["t"]
+            told = process.get("/sim/sent", symbol=name, stream="trade", **{"from": sent[0]["t"], "limit": 100_000})
+            trades = {trade["t"]: trade for trade in map(json.loads, told["trades"])}
+            assert list(trades) == list(range(sent[0]["t"], told["trade_id"] + 1))
+            for trade in (*sent, *later):
+                assert trades[trade["t"]] == trade
+            updates = [f["data"] for f in before if f["data"]["e"] == "depthUpdate" and f["data"]["s"] == name]
+            renewed = [f["data"] for f in after if f["data"]["e"] == "depthUpdate" and f["data"]["s"] == name]
+            assert renewed[0]["U"] > updates[-1]["u"]
+            bars = exchange_bars(process, name)
+            assert bars == sorted(bars)
+    finally:
+        process.end(signal.SIGKILL)
+        process.http.close()
+
+
+def exchange_bars(process: SimulatorProcess, name: str) -> list[int]:
+    return [row[0] for row in process.get("/api/v3/klines", symbol=name, interval="1m")]
+
+
+def test_another_seed_never_gives_an_id_again(tmp_path: Path) -> None:
+    with simulator(tmp_path / "state", seed=1) as exchange:
+        before = exchange.get("/sim/sent", symbol="BTCUSDT")
+        exchange.end()
+    with simulator(tmp_path / "state", seed=2) as exchange:
+        after = exchange.get("/sim/sent", symbol="BTCUSDT")
+    assert after["update_id"] > before["update_id"] + 1000
+    assert after["trade_id"] > before["trade_id"] + 1000
+
+
+def test_a_second_simulator_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    with simulator(tmp_path / "state"):
+        second = SimulatorProcess(tmp_path / "state")
+        with pytest.raises(AssertionError, match="cannot serve"):
+            second.start()
+        second.http.close()
+
+
+def test_sustains_five_thousand_frames_a_second(tmp_path: Path) -> None:
+    """At least 5,000 frames/s to one reader on half a core (the machine is shared: the best of a few stretches)."""
+    names = [
+        f"{symbol}@{kind}"
+        for symbol in (f"sim{i:04d}usdt" for i in range(50))
+        for kind in ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1m", "ticker")
+    ]
+
+    def cpu_s(pid: int) -> float:
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+
+    async def drain(url: str, until: float) -> None:
+        async with connect(url + streams(*names), max_size=None, max_queue=None) as socket:
+            while time.monotonic() < until:
+                await socket.recv()
+
+    with simulator(tmp_path / "state", symbols=[], symbol_count=50, frames_per_s=7000.0) as exchange:
+        assert exchange.process is not None
+        best = 0.0
+        for _ in range(3):
+            began, used = time.monotonic(), cpu_s(exchange.process.pid)
+            sent = exchange.get("/sim/status")["frames_sent"]
+            asyncio.run(drain(exchange.ws_url, began + 3))
+            frames = exchange.get("/sim/status")["frames_sent"] - sent
+            spent = cpu_s(exchange.process.pid) - used
+            best = max(best, frames / spent)
+        assert best >= 10_000, f"{best:.0f} frames per CPU second"
