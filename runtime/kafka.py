@@ -26,6 +26,7 @@ from runtime.config import Config
 REQUEST_TIMEOUT_S = 5.0
 FUTURE_TIMEOUT_S = 30.0
 RETRY_INTERVAL_S = 0.5
+CREATED_INTERVAL_S = 0.05
 WAITING_LOG_INTERVAL_S = 30.0
 SEGMENT_BYTES_MIN = 1024 * 1024
 SEGMENT_BYTES_MAX = 1024**3
@@ -108,7 +109,7 @@ def new_topic(config: Config, topic: Topic) -> NewTopic:
 
 def ensure_topics(config: Config, timeout_s: float | None = None, stop: threading.Event | None = None) -> list[str]:
     """Create the topics of the table that are missing and set the settings of those that differ; returns the names of
-    the new ones. Any number of services may do so at once.
+    the new ones. Any number of services may do so at once. On return every topic is there to be used.
 
     Waits while the broker is away, for ever or for `timeout_s`, or until `stop` is set (then it returns []).
     Raises StoreError after `timeout_s`, ConfigError when a topic has other partitions than the configuration says.
@@ -116,9 +117,11 @@ def ensure_topics(config: Config, timeout_s: float | None = None, stop: threadin
     admin = AdminClient({"bootstrap.servers": config.kafka.bootstrap_servers, **config.kafka.extra}, logger=log)
     started = time.monotonic()
     warned = started
+    made: list[str] = []
     while not (stop and stop.is_set()):
         try:
-            return _ensure(admin, config)
+            if _ensure(admin, config, made):
+                break
         except (KafkaException, FutureTimeout) as exc:
             now = time.monotonic()
             if timeout_s is not None and now - started > timeout_s:
@@ -127,24 +130,30 @@ def ensure_topics(config: Config, timeout_s: float | None = None, stop: threadin
                 warned = now
                 log.warning("waiting for Kafka at %s: %s", config.kafka.bootstrap_servers, exc)
             time.sleep(RETRY_INTERVAL_S)
-    return []
+    return made
 
 
-def _ensure(admin: AdminClient, config: Config) -> list[str]:
+def _ensure(admin: AdminClient, config: Config, made: list[str]) -> bool:
+    """One attempt; adds the topics it creates to `made`. True when all are there as they should be."""
     have = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     wanted = [new_topic(config, t) for t in TOPICS]
+    missing = []
     for topic in wanted:
-        partitions = len(have[topic.topic].partitions) if topic.topic in have else topic.num_partitions
-        # A topic still being created is listed with no partition.
-        if partitions not in (0, topic.num_partitions):
+        # A topic just created is listed a moment later, at first perhaps without partitions.
+        partitions = len(have[topic.topic].partitions) if topic.topic in have else 0
+        if not partitions:
+            missing.append(topic)
+        elif partitions != topic.num_partitions:
             raise ConfigError(
                 f"the topic {topic.topic} has {partitions} partitions, the configuration says {topic.num_partitions} "
                 "(kafka.partitions): keys would move between partitions and leave their state behind"
             )
-    missing = [t for t in wanted if t.topic not in have]
-    made = _create(admin, missing) if missing else []
-    _align(admin, [t for t in wanted if t.topic in have])
-    return made
+    if missing:
+        made += _create(admin, missing)
+        time.sleep(CREATED_INTERVAL_S)
+        return False
+    _align(admin, [t for t in wanted if t.topic not in made])
+    return True
 
 
 def _create(admin: AdminClient, missing: Sequence[NewTopic]) -> list[str]:

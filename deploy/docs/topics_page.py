@@ -28,8 +28,8 @@ Written by `python -m deploy.docs` from `marketdata/topics.py` and `marketdata/t
 - **What is missing is said**: `md.gap`, and for trades also inside `md.trade`, just before the first record after it.
 - Partitions: {partitions} per keyed topic unless `kafka.partitions` says otherwise; never change it later.
 
-The records shown below are what the applications make of frames the exchange sent (recorded in 2021 and 2024); only long
-sides of books are cut. An example consumer that does all this: [examples/consumer.py](examples/consumer.py).
+The records shown below are what the applications make of frames the exchange sent (recorded in 2021 and 2024); only
+long sides of books are cut. An example consumer that does all this: [examples/consumer.py](examples/consumer.py).
 
 | topic | purpose | key | partitions | cleanup | kept |
 |---|---|---|---|---|---|
