@@ -78,9 +78,10 @@ class BookFeed(Generic[P]):
         """Id of the last update in the book; None while there is no anchor."""
         self.head: int | None = None
         """Last id seen in the stream, in the book or not."""
+        self.head_time_us = 0
+        """The venue's time of that update."""
         self.steps: list[Step[P]] = []
         self._check = rules.check
-        self._head_time_us = 0
         self._ring: deque[Update[P]] = deque(maxlen=buffer_max)
         self._live: dict[str, None] = {}  # live connections, in order of appearance
         self._reached: dict[str, int] = {}  # during an overlap: newest id each connection delivered
@@ -164,8 +165,10 @@ class BookFeed(Generic[P]):
         """Take one update of the stream; ids `first`..`last`, and the id before it where the venue says (`prev`)."""
         if self._fast and self._check(self.last_id, first, last, prev) is Verdict.APPLY:  # type: ignore[arg-type]
             self.last_id = self.head = last
-            self._head_time_us = event_time_us
+            self.head_time_us = event_time_us
             self._ring.append(Update(first, last, prev, event_time_us, payload))
+            if self.steps:
+                self.steps = []
             return Outcome.APPLY
         self.steps = []
         update = Update(first, last, prev, event_time_us, payload)
@@ -213,7 +216,7 @@ class BookFeed(Generic[P]):
     def _dropped(self, update: Update[P], overlapped: bool) -> Outcome:
         """An id the stream has passed: a repeat, a late one, or the venue counts anew."""
         if not overlapped:
-            later_us = update.event_time_us - self._head_time_us
+            later_us = update.event_time_us - self.head_time_us
             if (self._unproven and (later_us > 0 or update.event_time_us == 0)) or later_us > RESET_MARGIN_US:
                 return self._restart(update)
         filled = self._fill(update.first, update.last)
@@ -225,7 +228,7 @@ class BookFeed(Generic[P]):
 
     def _accept(self, update: Update[P]) -> Outcome:
         """The next update of the stream: onto the ring, and into the book if there is one."""
-        self.head, self._head_time_us = update.last, update.event_time_us
+        self.head, self.head_time_us = update.last, update.event_time_us
         self._unproven = False
         self._lost_by = "id_skip"
         outcome = Outcome.HELD if self.last_id is None else self._chain(self.last_id, update)
@@ -254,7 +257,9 @@ class BookFeed(Generic[P]):
         self._waited += 1
         if verdict is Verdict.DROP and self._waited <= self._waits_max:
             return Outcome.CONTAINED
-        # The snapshot's id is not of this stream: the stream would never reach it.
+        # The snapshot's id is not of this stream, which would never reach it. The next anchor has a lower id: (epoch,
+        # id) must grow all the same.
+        self.epoch += 1
         self._forget("snapshot did not bridge")
         return Outcome.HELD
 
@@ -292,7 +297,7 @@ class BookFeed(Generic[P]):
 
     def _report(self, first: int, last: int, reason: str, update: Update[P], kept: bool) -> None:
         count = last - first + 1 if self.rules.consecutive_ids else 0
-        self._hole = Hole(first, last, count, reason, 0, kept, self._head_time_us, update.event_time_us)
+        self._hole = Hole(first, last, count, reason, 0, kept, self.head_time_us, update.event_time_us)
         self._hole_left = [(first, last)] if self.rules.consecutive_ids else []
         self.steps.append(self._hole)
 
@@ -374,6 +379,8 @@ class BookFeed(Generic[P]):
             if verdict is Verdict.APPLY:
                 replay.append(Apply(update))
                 book_id, bridging = update.last, False
+        if self.last_id is not None and book_id < self.last_id:
+            return refused
         self.last_id = book_id
         self._bridging = bridging
         self._waited = 0
@@ -412,7 +419,7 @@ class BookFeed(Generic[P]):
             epoch=self.epoch,
             last_id=self.last_id,
             head=self.head,
-            head_time_us=self._head_time_us,
+            head_time_us=self.head_time_us,
             bridging=self._bridging,
             unproven=self._unproven,
             lost_by=self._lost_by,
@@ -431,7 +438,7 @@ class BookFeed(Generic[P]):
         """The machine that `dump` wrote."""
         feed: BookFeed[bytes] = BookFeed(rules, buffer_max)
         feed.state, feed.reason, feed.epoch = dump.state, dump.reason, dump.epoch
-        feed.last_id, feed.head, feed._head_time_us = dump.last_id, dump.head, dump.head_time_us
+        feed.last_id, feed.head, feed.head_time_us = dump.last_id, dump.head, dump.head_time_us
         feed._bridging, feed._unproven, feed._lost_by = dump.bridging, dump.unproven, dump.lost_by
         feed._live = dict.fromkeys(dump.connections)
         feed._reached = dict(dump.reached)

@@ -178,6 +178,12 @@ class LiveBook:
         was_ok = self.feed.state == "ok"
         outcome = self.feed.update(first, last, prev, event_time_us, value, conn)
         out: list[Output] = []
+        flags = FLAGS.get(outcome) if self.settings.deltas else None
+        if outcome is Outcome.STEPPED and not was_ok and flags is not None:
+            flags = ["bridged"]
+        if flags is not None:
+            epoch = self.feed.epoch
+            out.append(self.records.delta(first, last, epoch, event_time_us, recv_ns, bids, asks, flags))
         if outcome is Outcome.APPLY:
             self.levels.put(checked)
             self.update_id = str(last)
@@ -185,14 +191,8 @@ class LiveBook:
         else:
             self.count(outcome.value)
             self._take_steps(recv_ns, out)
-            if outcome is Outcome.CONTAINED:
-                self._verified(recv_ns, event_time_us)
-        if self.settings.deltas:
-            flags = FLAGS.get(outcome)
-            if flags is not None:
-                if outcome is Outcome.STEPPED and not was_ok:
-                    flags = ["bridged"]
-                out.append(self.records.delta(first, last, self.feed.epoch, event_time_us, recv_ns, bids, asks, flags))
+            if outcome is Outcome.CONTAINED or outcome is Outcome.STEPPED:
+                self._verified(recv_ns, max(event_time_us, self.event_time_us))
         self._publish(source.timestamp_ms, recv_ns, out)
         return out
 
@@ -213,7 +213,7 @@ class LiveBook:
         out: list[Output] = []
         self._take_steps(recv_ns, out)
         if verdict is SnapshotVerdict.ANCHORED:
-            self._verified(recv_ns, event_time_us)
+            self._verified(recv_ns, max(event_time_us, self.feed.head_time_us))
         self._publish(source.timestamp_ms, recv_ns, out)
         return out
 

@@ -45,7 +45,8 @@ _NUMBERS = b'0123456789.,"[]'
 _RESTS_MAX = 20_000
 _plain_rests: set[bytes] = set()
 """What remains of a frame without digits and list punctuation: its field names and stream name. A frame whose rest was
-seen in a checked one holds nothing but digits and dots in its levels, so that it need not be checked again."""
+seen in a checked one holds nothing but digits and dots in its levels, so that it need not be checked again (whoever
+turns them into numbers refuses two dots)."""
 
 
 def parse_book(frame: bytes) -> BookFrame:
@@ -57,12 +58,13 @@ def parse_book(frame: bytes) -> BookFrame:
         msg = _decode_combined(frame).data if frame.startswith(b'{"stream"') else _decode_bare(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise UnparsableFrame(f"not a depthUpdate of Binance spot: {exc}") from None
-    if frame.translate(None, _NUMBERS) not in _plain_rests:
+    rest = frame.translate(None, _NUMBERS)
+    if rest not in _plain_rests or b'".' in frame or b'."' in frame or b'""' in frame:
         _check_plain(msg.b)
         _check_plain(msg.a)
         if len(_plain_rests) >= _RESTS_MAX:
             _plain_rests.clear()
-        _plain_rests.add(frame.translate(None, _NUMBERS))
+        _plain_rests.add(rest)
     if msg.u < msg.U:
         raise UnparsableFrame(f"depthUpdate with first id {msg.U} above its last {msg.u}")
     return BookFrame(BookEnvelope(msg.U, msg.u, None, msg.E * 1000), msg.b, msg.a)
