@@ -55,7 +55,10 @@ class SimulatorProcess:
 
     def start(self) -> SimulatorProcess:
         env = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPRISM_")}
-        env |= {f"MARKETPRISM_SIMULATOR__{k.upper()}": json.dumps(v) for k, v in self.settings.items()}
+        env |= {
+            f"MARKETPRISM_SIMULATOR__{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.settings.items()
+        }
         env["MARKETPRISM_PARENT_PID"] = str(os.getpid())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "simulator"], cwd=ROOT, env=env, stderr=log)
