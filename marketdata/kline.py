@@ -244,9 +244,9 @@ class KlineMachine:
     # --- the candles --------------------------------------------------------------------------------
 
     def _start(self, time_ms: int) -> None:
-        """Begin at the candles that hold this time, a little earlier for trades that are still on their way."""
+        """Begin at the candles that hold this time."""
         for level in self._levels:
-            level.next_open = level.floor(time_ms - self._settings.allowed_lateness_ms)
+            level.next_open = level.floor(time_ms)
 
     def _begin_chain(self, time_us: int) -> None:
         self._chain_from_us = time_us
