@@ -1,0 +1,255 @@
+"""Feeds on real sockets: a small venue on loopback that can misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ingest.connection import Host
+from ingest.feed import Around, Feed, attempts_window
+from ingest.plan import Group
+from marketdata.raw import connected_decoder, disconnected_decoder
+from runtime.config.ingest import Ingest
+from tests.ingest.ingest_kit import VENUE, Log, make_host, streams
+from tests.ingest.ingest_servers import FakeVenue, connect_proxy, socks5_proxy, tcp_server, until
+from venues.binance.protocol import BinanceSpotProtocol
+
+TRADE, BOOK = "btcusdt@trade", "btcusdt@depth@100ms"
+SETTINGS = Ingest(reconnect_delay_s_min=0.05, reconnect_delay_s_max=0.2, connect_timeout_s=2.0)
+
+
+class Protocol(BinanceSpotProtocol):
+    """Binance spot with limits that suit a test's patience."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__()
+        self.limits = replace(VENUE.protocol.limits, **limits)
+
+
+class Run:
+    def __init__(self, feed: Feed, log: Log, host: Host) -> None:
+        self.feed = feed
+        self.log = log
+        self._host = host
+
+    def failures(self) -> int:
+        return self._host.metrics.counted("connect_failures", "binance", "spot")
+
+    def disconnects(self) -> list[str]:
+        return [
+            disconnected_decoder.decode(r.value).reason for r in self.log.of("disconnected") if r.topic == "raw.book"
+        ]
+
+    def connects(self) -> list[tuple[str, bool]]:
+        values = [connected_decoder.decode(r.value) for r in self.log.of("connected") if r.topic == "raw.book"]
+        return [(v.reason, v.overlaps) for v in values]
+
+    def frames(self) -> int:
+        return self.log.kinds("raw.book").count("frame:book")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    venue: FakeVenue, proxy: str | None = None, may_connect: Callable[[], bool] = lambda: True, **limits: Any
+) -> AsyncIterator[Run]:
+    log = Log()
+    holder: list[Feed] = []
+    host = make_host(
+        log,
+        covered=lambda conn, group: holder[0].covered(conn, group),
+        protocol=Protocol(**limits),
+        on_shutdown=lambda conn: holder[0].rotate(conn),
+    )
+    numbers = itertools.count(1)
+    around = Around(venue.url, proxy, SETTINGS, attempts_window(300), lambda: f"pod-1-{next(numbers)}", may_connect)
+    feed = Feed(Group(1, "", {s.name: s for s in streams(TRADE, BOOK)}), host, around)
+    holder.append(feed)
+    task = asyncio.create_task(feed.run())
+
+    async def tick() -> None:
+        while True:
+            feed.tick(time.monotonic(), time.time_ns())
+            await asyncio.sleep(0.02)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield Run(feed, log, host)
+    finally:
+        feed.stop("stopping")
+        await asyncio.wait_for(task, 10)
+        ticking.cancel()
+
+
+def drive(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def test_subscribes_and_delivers() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 5)
+            assert run.connects() == [("start", False)]
+            assert run.log.kinds("raw.trade")[0] == "connected"
+        assert run.disconnects() == ["stopping"]
+
+    drive(test)
+
+
+def test_reconnects_and_says_what_the_venue_said() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 2)
+            await venue.sockets[0].close(1001, "recording ended")
+            await until(lambda: len(run.connects()) == 2)
+            assert run.disconnects() == ["closed 1001 recording ended"]
+            assert run.connects() == [("start", False), ("reconnect", False)]
+
+    drive(test)
+
+
+def test_a_cut_line_is_a_disconnect_too() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 2)
+            venue.sockets[0].transport.abort()
+            await until(lambda: len(run.connects()) == 2)
+            assert run.disconnects()[0].startswith("closed 1006")
+
+    drive(test)
+
+
+def test_keeps_trying_while_the_venue_is_away() -> None:
+    async def test() -> None:
+        venue = FakeVenue()
+        async with venue.run(), running(venue) as run:
+            await until(lambda: run.frames() > 0)
+        port = venue.port
+        async with running(venue) as run:  # nobody listens
+            await until(lambda: run.failures() >= 3)
+            venue.port = port
+            async with venue.run():
+                await until(lambda: run.frames() > 0)
+
+    drive(test)
+
+
+def test_rotation_overlaps_and_loses_nothing() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 2)
+            run.feed.rotate(run.feed.connections[0].conn)
+            await until(lambda: run.disconnects() == ["rotation"])
+            await until(lambda: len(venue.sockets) == 1)
+            seen = run.frames()
+            await until(lambda: run.frames() > seen)
+            assert run.connects() == [("start", False), ("rotation", True)]
+        books = [r for r in run.log.of("frame") if r.topic == "raw.book"]
+        numbers = sorted({int(r.value.split(b'"u":')[1].split(b",")[0]) for r in books})
+        assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+    drive(test)
+
+
+def test_old_age_rotates() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue, rotate_after_s=0.5) as run:
+            await until(lambda: len(run.disconnects()) >= 2)
+            assert set(run.disconnects()) == {"rotation"}
+            assert {overlaps for _, overlaps in run.connects()[1:]} == {True}
+
+    drive(test)
+
+
+def test_an_announced_shutdown_rotates_at_once() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 2)
+            await venue.sockets[0].send('{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}')
+            await until(lambda: run.disconnects() == ["rotation"])
+            assert run.connects()[1] == ("rotation", True)
+
+    drive(test)
+
+
+def test_a_replacement_that_delivers_nothing_is_given_up() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue, first_data_timeout_s=0.4) as run:
+            await until(lambda: run.frames() > 2)
+            venue.deaf_from = 2
+            first = run.feed.connections[0].conn
+            run.feed.rotate(first)
+            await until(lambda: venue.opened >= 2 and len(run.feed.connections) == 1)
+            assert run.feed.connections[0].conn == first
+            assert run.disconnects() == []  # it never carried anything, so it has nothing to take back
+            venue.deaf_from = None
+            await until(lambda: run.disconnects() == ["rotation"])  # tried again
+
+    drive(test)
+
+
+def test_a_silent_socket_is_replaced() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue, silence_timeout_s={"book": 0.5}) as run:
+            await until(lambda: run.frames() > 2)
+            venue.deliver = False
+            await until(lambda: run.disconnects() == ["silent book"])
+            venue.deliver = True
+            await until(lambda: len(run.connects()) == 2)
+
+    drive(test)
+
+
+def test_live_changes_reach_the_running_connection() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 2)
+            fresh = streams("ethusdt@ticker")
+            run.feed.group.streams.update((s.name, s) for s in fresh)
+            run.feed.add(fresh)
+            await until(lambda: run.log.kinds("raw.ticker").count("frame:ticker") > 2)
+            run.feed.remove(fresh)
+            await until(lambda: run.log.kinds("raw.ticker")[-1] == "disconnected")
+            assert venue.opened == 1
+            assert run.disconnects() == []
+
+    drive(test)
+
+
+def test_without_room_nothing_is_opened() -> None:
+    async def test() -> None:
+        room = [True]
+        async with FakeVenue().run() as venue, running(venue, may_connect=lambda: room[0]) as run:
+            await until(lambda: run.frames() > 2)
+            room[0] = False
+            run.feed.close("buffer_full")
+            await until(lambda: run.disconnects() == ["buffer_full"])
+            frames, opened = run.frames(), venue.opened
+            await asyncio.sleep(0.6)
+            assert (run.frames(), venue.opened) == (frames, opened)
+            room[0] = True
+            await until(lambda: run.frames() > frames)
+
+    drive(test)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_through_a_proxy(kind: str) -> None:
+    async def test() -> None:
+        seen: list[str] = []
+        handler = connect_proxy(seen) if kind == "http" else socks5_proxy(seen)
+        async with (
+            FakeVenue().run() as venue,
+            tcp_server(handler) as port,
+            running(venue, proxy=f"{kind}://127.0.0.1:{port}") as run,
+        ):
+            await until(lambda: run.frames() > 2)
+            assert any(f"127.0.0.1:{venue.port}" in line for line in seen)
+
+    drive(test)
