@@ -104,7 +104,7 @@ class Runner:
             try:
                 while fetching.poll() is None:
                     self.screen.live(f"downloading Apache Kafka: {jars.downloaded_bytes(folder) / 1e6:.0f} MB")
-                    self.signals.pause(0.5)
+                    self._pause(0.5)
             finally:
                 fetching.terminate()
             said = fetching.stderr.read().strip() if fetching.stderr else ""
@@ -147,7 +147,7 @@ class Runner:
             if waiting:
                 self.screen.live("waiting for " + ", ".join(waiting))
                 self._check_supervisor()
-                self.signals.pause(PROBE_INTERVAL_S)
+                self._pause(PROBE_INTERVAL_S)
         for name in waiting:
             self.screen.say(f"{name} is NOT ready: {problems[name]} (see {self.files.logs_dir / name}.log)")
 
@@ -158,7 +158,13 @@ class Runner:
             if time.monotonic() > deadline or run_files.starts(self.files.run_dir, program) > RESTARTS_MAX:
                 raise StoreError(f"{what} does not become ready ({said}): {self._tail(program or 'supervisord')}")
             self.screen.live(f"waiting for {what}: {said}")
-            self.signals.pause(PROBE_INTERVAL_S)
+            self._pause(PROBE_INTERVAL_S)
+
+    def _pause(self, seconds: float) -> None:
+        """A terminal that closes tells its session leader alone: where that is make, nobody tells us."""
+        if self.screen.closed:
+            raise Stopped("the terminal is gone")
+        self.signals.pause(seconds)
 
     def _processes(self) -> bool:
         try:
@@ -211,7 +217,7 @@ class Runner:
             line = counters.read().line()
             restarts = sum(max(0, run_files.starts(self.files.run_dir, p.name) - 1) for p in self.plan.services)
             self.screen.live(line + (f" | restarts {restarts}" if restarts else "") + self._recording_progress())
-            self.signals.pause(REFRESH_S)
+            self._pause(REFRESH_S)
 
     def _recording_progress(self) -> str:
         """For the live line; says once, on a line of its own, that the recording has ended."""

@@ -17,7 +17,8 @@ class Screen:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self.is_terminal = self._out.isatty()
-        self._closed = False
+        self.closed = False
+        """Nobody reads any more: the terminal is gone, or the pipe."""
         self._live = False
         self._written_at = 0.0
         self._last = ""
@@ -38,10 +39,10 @@ class Screen:
             self._write(text + "\n")
 
     def _write(self, text: str) -> None:
-        if self._closed:
+        if self.closed:
             return
         try:
             self._out.write(text)
             self._out.flush()
         except (OSError, ValueError):
-            self._closed = True
+            self.closed = True
