@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from marketdata.errors import StoreError
 from marketdata.topics import Topic, topic_name
@@ -22,6 +23,9 @@ from runtime.service import Service
 
 PREFETCH_KBYTES_MAX = 16 * 1024
 """What librdkafka may hold fetched ahead; bounds memory while the store is away."""
+
+CLOCK_GRAIN_S = 0.002
+"""The client waits in whole milliseconds: less than this is not worth another try."""
 
 Partition = tuple[str, int]
 """(topic, partition)"""
@@ -47,6 +51,9 @@ class SinkConsumer:
         self._start_at = start_at
         self.trouble: str | None = None
         """A sentence while the broker cannot be reached, for /readyz."""
+        k = config.kafka
+        self._admin_settings = {"bootstrap.servers": k.bootstrap_servers, **k.extra}
+        self._admin: AdminClient | None = None
         self._consumer = Consumer(settings, logger=logging.getLogger("rdkafka"))
         self._consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
 
@@ -69,7 +76,7 @@ class SinkConsumer:
             if generation != self.generation:
                 generation, messages = self.generation, []
             if message is None:
-                if messages or time.monotonic() >= deadline_s:
+                if messages or time.monotonic() >= deadline_s - CLOCK_GRAIN_S:
                     break
             elif self._good(message):
                 messages.append(message)
@@ -109,13 +116,25 @@ class SinkConsumer:
             raise StoreError(f"Kafka does not tell the committed offsets: {exc}") from None
         return {(tp.topic, tp.partition): tp.offset for tp in answers if tp.offset >= 0 and tp.error is None}
 
-    def ends(self, partition: Partition, timeout_s: float = 10.0) -> tuple[int, int]:
-        """(first offset kept, offset of the next record) of a partition. Raises StoreError."""
-        try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=timeout_s)
-        except KafkaException as exc:
-            raise StoreError(f"Kafka does not tell the end of {partition[0]}/{partition[1]}: {exc}") from None
-        return int(low), int(high)
+    def ends(self, partitions: Iterable[Partition], timeout_s: float = 10.0) -> dict[Partition, tuple[int, int]]:
+        """(first offset kept, offset of the next record) of each partition. Raises StoreError.
+
+        Asked on a connection of its own: on the consumer's each question waits behind a fetch, half a second.
+        """
+        asked = [TopicPartition(*p) for p in partitions]
+        if not asked:
+            return {}
+        if self._admin is None:
+            self._admin = AdminClient(self._admin_settings)
+        found = []
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+            answers = self._admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=timeout_s)
+            try:
+                found.append({(tp.topic, tp.partition): f.result().offset for tp, f in answers.items()})
+            except KafkaException as exc:
+                raise StoreError(f"Kafka does not tell the ends of its partitions: {exc}") from None
+        low, high = found
+        return {p: (low[p], high[p]) for p in low}
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> bool:
         """Commit offsets of partitions still ours. False when the broker refused or is away; then commit them again

@@ -24,7 +24,7 @@ from sinks.clickhouse.dead_letters import DeadLetterProducer
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.rows import Row, dead_letter, expired, record_of, split
 from sinks.clickhouse.tables import TABLES, Table
-from sinks.clickhouse.writer import Refused, Writer, new_token, tables_of
+from sinks.clickhouse.writer import Refused, Writer, new_token
 from sinks.consumer import Backoff, Liveness, Partition, SinkConsumer, wait_for_topics
 
 GROUP = "sink-clickhouse"
@@ -99,29 +99,37 @@ class ClickHouseSink:
     def _check_log(self) -> None:
         """Raises ForeignLogError when a table holds offsets that the log we read does not have."""
         partitions = self.consumer.fresh
-        for name, partition in partitions:
-            _, end = self.consumer.ends((name, partition))
-            for table in tables_of(self.consumer.topics[name].name):
-                highest = self.writer.last_offset(table, name, partition, end)
-                if highest is not None:
-                    raise ForeignLogError(
-                        f"table {table.log} holds offset {highest} of {name}/{partition}, but that partition ends at "
-                        f"{end}: the tables were filled from another Kafka. Use another environment.database, or drop "
-                        f"the old one, or bring the old Kafka back."
-                    )
-        self.expected.update(self.consumer.committed(partitions))
+        kept = self.consumer.ends(partitions)
+        ends = {p: high for p, (_, high) in kept.items()}
+        for table in TABLES:
+            feeding = {p: end for p, end in ends.items() if self.consumer.topics[p[0]] is table.topic}
+            for (name, partition), highest in self.writer.beyond(table, feeding).items():
+                raise ForeignLogError(
+                    f"table {table.log} holds offset {highest} of {name}/{partition}, but that partition ends at "
+                    f"{ends[name, partition]}: the tables were filled from another Kafka. Use another "
+                    "environment.database, or drop the old one, or bring the old Kafka back."
+                )
+        self.expected = self.consumer.committed(partitions)
+        for at, (first, _) in kept.items():
+            self._note_skipped(at, first)
         self.consumer.take_fresh()
+
+    def _note_skipped(self, partition: Partition, offset: int) -> None:
+        """Records between the expected offset and this one were deleted by Kafka before we read them."""
+        expected = self.expected.get(partition, offset)
+        topic = self.consumer.topics[partition[0]]
+        if offset > expected and topic.cleanup == "delete":
+            metrics.SKIPPED.labels(topic.name).inc(offset - expected)
+            missed = {"topic": partition[0], "partition": partition[1], "from": expected, "to": offset - 1}
+            log.warning("records were deleted before they were read", extra={"data": missed})
+            self.expected[partition] = offset
 
     def _accept(self, message: Message, now_s: float) -> str:
         """Put a record into the batch; says what became of it."""
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         payload = message.value() or b""
         plain = self.consumer.topics[topic]
-        expected = self.expected.get((topic, partition), offset)
-        if offset > expected and plain.cleanup == "delete":
-            metrics.SKIPPED.labels(plain.name).inc(offset - expected)
-            missed = {"topic": topic, "partition": partition, "from": expected, "to": offset - 1}
-            log.warning("records were deleted before they were read", extra={"data": missed})
+        self._note_skipped((topic, partition), offset)
         self.expected[topic, partition] = offset + 1
         self.batch.saw(topic, partition, offset, len(payload), now_s)
         row = Row(None, topic, partition, offset, message.timestamp()[1], message.key() or b"", payload)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 from clickhouse_driver import Client, errors
@@ -13,6 +14,7 @@ from runtime.config import Config
 from sinks.clickhouse.ddl import insert_sql
 from sinks.clickhouse.rows import REFUSED, Columns
 from sinks.clickhouse.tables import TABLES, Table
+from sinks.consumer import Partition
 
 CONTENT_CODES = frozenset((
     errors.ErrorCodes.CANNOT_PARSE_TEXT,
@@ -74,29 +76,30 @@ class Writer:
         }
         self._run(self._sql[table.name], columns, settings=settings, columnar=True)
 
-    def last_offset(self, table: Table, topic: str, partition: int, from_offset: int) -> int | None:
-        """The highest offset at or beyond `from_offset` of a partition that the table holds, None where there is none.
+    def beyond(self, table: Table, ends: Mapping[Partition, int]) -> dict[Partition, int]:
+        """The highest offset of each partition of which the table holds rows at or beyond its end.
 
         Cheap: the minmax index of `_offset` skips what is below. Raises StoreError.
         """
+        if not ends:
+            return {}
+        params: dict[str, object] = {}
+        conditions = []
+        for i, ((topic, partition), end) in enumerate(ends.items()):
+            params |= {f"t{i}": topic, f"p{i}": partition, f"o{i}": end}
+            conditions.append(f"(_topic = %(t{i})s AND _partition = %(p{i})s AND _offset >= %(o{i})s)")
         sql = (
-            f"SELECT count(), max(_offset) FROM {table.log} "
-            "WHERE _topic = %(topic)s AND _partition = %(partition)s AND _offset >= %(offset)s"
+            f"SELECT _topic, _partition, max(_offset) FROM {table.log} "
+            f"WHERE {' OR '.join(conditions)} GROUP BY _topic, _partition"
         )
-        found = self._run(sql, {"topic": topic, "partition": partition, "offset": from_offset})
-        count, highest = found[0]
-        return int(highest) if count else None
-
-    def ping(self) -> None:
-        """Raises StoreError when ClickHouse does not answer or the database is missing."""
-        self._run(f"EXISTS TABLE {self._database}.{TABLES[0].log}", None)
+        return {(topic, partition): highest for topic, partition, highest in self._run(sql, params)}
 
     def close(self) -> None:
         if self._client is not None:
             self._client.disconnect()
             self._client = None
 
-    def _run(self, sql: str, params: object, **options: object) -> list[tuple[int, ...]]:
+    def _run(self, sql: str, params: object, **options: object) -> list[tuple[Any, ...]]:
         client = self._client or Client(**self._options)
         self._client = None
         try:
@@ -123,11 +126,6 @@ class Writer:
 def new_token() -> str:
     """A name for the bytes of one insert. Random: after a restart the same offsets may stand for other bytes."""
     return uuid4().hex
-
-
-def tables_of(topic: str) -> Iterable[Table]:
-    """The tables filled from a topic (name without prefix)."""
-    return (table for table in TABLES if table.topic.name == topic)
 
 
 def _first_line(text: str) -> str:

@@ -235,11 +235,8 @@ class RedisSink:
         """The tail of partitions that were never committed, or of all when Redis came up empty."""
         try:
             committed = {} if self.refilling else consumer.committed(partitions)
-            starts = {}
-            for partition in partitions:
-                if partition not in committed:
-                    low, high = consumer.ends(partition)
-                    starts[partition] = max(low, high - self.settings.refill_records_max)
+            ends = consumer.ends(p for p in partitions if p not in committed)
+            starts = {p: max(low, high - self.settings.refill_records_max) for p, (low, high) in ends.items()}
         except StoreError as exc:
             log.warning("starting from the committed offsets", extra={"data": {"error": str(exc)}})
             return {}

@@ -231,8 +231,10 @@ def test_a_value_the_server_refuses_is_told_from_a_server_in_trouble(
         insert(writer, tables.TRADES, samples.trade())
 
 
-def test_last_offset(config: Config, writer: Writer) -> None:
+def test_offsets_beyond_the_end_are_found(config: Config, writer: Writer) -> None:
     insert(writer, tables.TRADES, *(samples.trade(i) for i in range(10)), first_offset=100)
-    assert writer.last_offset(tables.TRADES, "t.md.trade", 0, 50) == 109
-    assert writer.last_offset(tables.TRADES, "t.md.trade", 0, 110) is None
-    assert writer.last_offset(tables.TRADES, "t.md.trade", 1, 0) is None
+    here, elsewhere, other = ("t.md.trade", 0), ("t.md.trade", 1), ("x.md.trade", 0)
+    assert writer.beyond(tables.TRADES, {here: 50, elsewhere: 0, other: 0}) == {here: 109}
+    assert writer.beyond(tables.TRADES, {here: 109}) == {here: 109}
+    assert writer.beyond(tables.TRADES, {here: 110, elsewhere: 0}) == {}
+    assert writer.beyond(tables.TRADES, {}) == {}
