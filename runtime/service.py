@@ -67,7 +67,10 @@ def _log_uncaught(kind: type[BaseException], exc: BaseException | None, tracebac
 
 
 class Health:
-    """What /livez and /readyz answer: named checks that return None when fine, else a sentence."""
+    """What /livez and /readyz answer: named checks that return None when fine, else a sentence.
+
+    A service is not ready before it has registered what ready means for it.
+    """
 
     def __init__(self) -> None:
         self.live: dict[str, Callable[[], str | None]] = {}
@@ -76,6 +79,8 @@ class Health:
     def answer(self, path: str) -> tuple[int, dict[str, object]]:
         checks = {"/livez": self.live, "/readyz": self.live | self.ready}[path]
         failed = {name: said for name, check in checks.items() if (said := self._run(check)) is not None}
+        if path == "/readyz" and not self.ready:
+            failed["start"] = "not yet started"
         return (503 if failed else 200), {"ok": not failed, "failed": failed}
 
     @staticmethod

@@ -4,5 +4,6 @@ from runtime.service import start
 
 if __name__ == "__main__":
     service = start("idle")
+    service.health.ready["idle"] = lambda: None
     service.install_signals()
     service.stop.wait()

@@ -130,7 +130,8 @@ def test_a_service_starts_and_ends_on_sigterm() -> None:
     with spawn(SERVICE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[1])
-        assert get(port, "/readyz")[0] == 200
+        status, body = get(port, "/readyz")
+        assert (status, "not yet started" in str(body)) == (503, True), "it registered nothing that could be ready"
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, out) == (0, "stopped\n")
