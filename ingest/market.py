@@ -175,10 +175,10 @@ class Market:
         self._stopping = True
         for feed in list(self._feeds.values()):
             feed.stop("stopping")
-        await self.snapshots.stop()
         for task in self._services:
             task.cancel()
         await asyncio.gather(*self._services, *self._tasks, return_exceptions=True)
+        await self.snapshots.stop()
         await self.rest.close()
 
     def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:

@@ -75,7 +75,7 @@ class RawProducer:
         self._retry_at_s = 0.0
         self._delivered_seen = 0
         self._progress_s = 0.0
-        self._resent_upto = 0
+        self._stalled = False
 
     # --- what callers see ---
 
@@ -119,14 +119,16 @@ class RawProducer:
         if t.delivered != self._delivered_seen or self.outstanding == 0:
             self._delivered_seen = t.delivered
             self._progress_s = now_s
+            self._stalled = False
         elif self._direct and now_s - self._progress_s > self._stall_after_s:
+            self._stalled = True
             self._spill_from_now("stalled")
         if self._failed or self._fatal:
             self._recover(now_s)
         if self._held and 0 < self._retry_at_s <= now_s:
             self._retry_at_s = 0.0
             self._held = False
-        if not self._direct and not self._held:
+        if not (self._direct or self._held or self._stalled):
             self._drain()
 
     def close(self, timeout_s: float) -> None:

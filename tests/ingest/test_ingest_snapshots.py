@@ -1,0 +1,292 @@
+"""Snapshots and metadata over real HTTP, from a small venue on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from ingest.budget import WeightBudget
+from ingest.instruments import Instruments
+from ingest.metrics import Metrics
+from ingest.records import Records
+from ingest.rest import Rest
+from ingest.snapshots import Snapshots
+from runtime.config.ingest import Ingest
+from runtime.config.stores import Environment
+from tests.ingest.ingest_kit import RECV_NS, VENUE, Log
+from tests.ingest.ingest_servers import connect_proxy, socks5_proxy, tcp_server, until
+from venues.binance.protocol import BinanceSpotProtocol
+from venues.contract import Request
+
+SETTINGS = Ingest(snapshot_demand_interval_s=0.3, reanchor_interval_s=1000)
+ROOM = 10_000
+
+
+class FakeRest:
+    """Answers /api/v3/depth with `last_id`, /api/v3/exchangeInfo with `symbols`, or with what is queued instead."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.last_id = 100
+        self.symbols = {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING", "OTHER": "BREAK"}
+        self.instead: list[tuple[int, dict[str, str], bytes]] = []
+        self.used = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            target = head.split(b" ", 2)[1].decode()
+            self.asked.append(target)
+            status, headers, body = self.instead.pop(0) if self.instead else (200, {}, self._body(target))
+            more = "".join(f"{k}: {v}\r\n" for k, v in {**headers, "X-MBX-USED-WEIGHT-1M": self.used}.items())
+            writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body)
+            await writer.drain()
+
+    def _body(self, target: str) -> bytes:
+        parts = urlsplit(target)
+        if parts.path.endswith("exchangeInfo"):
+            known = [{"symbol": s, "status": v, "baseAsset": s[:3]} for s, v in self.symbols.items()]
+            return json.dumps({"symbols": known}).encode()
+        limit = parse_qs(parts.query)["limit"][0]
+        return b'{"lastUpdateId":%d,"bids":[["1.0","%s"]],"asks":[]}' % (self.last_id, limit.encode())
+
+    def limits(self) -> list[str]:
+        return [parse_qs(urlsplit(t).query)["limit"][0] for t in self.asked if "depth" in t]
+
+
+class Run:
+    def __init__(self, venue: FakeRest, rest: Rest, log: Log, metrics: Metrics) -> None:
+        records = Records(Environment(), "binance", "spot")
+        self.venue, self.rest, self.log, self.metrics = venue, rest, log, metrics
+        self.snapshots = Snapshots(VENUE, rest, records, log.add, metrics, SETTINGS, lambda _: 7)
+        self.instruments = Instruments(VENUE.protocol, rest, records, log.add, metrics, "pod-1-0")
+
+    def update(self, first: int, last: int, conn: str = "c1", symbol: str = "BTCUSDT") -> None:
+        data = f'{{"e":"depthUpdate","E":1700000000000,"s":"{symbol}","U":{first},"u":{last},"b":[],"a":[]}}'
+        frame = f'{{"stream":"{symbol.lower()}@depth@100ms","data":{data}}}'.encode()
+        self.snapshots.on_frame(symbol, conn, frame, RECV_NS)
+
+    def outcomes(self, name: str) -> int:
+        return self.metrics.counted("snapshots", "binance", "spot", name)
+
+    def published(self) -> list[int]:
+        return [json.loads(r.value)["lastUpdateId"] for r in self.log.of("snapshot")]
+
+
+@contextlib.asynccontextmanager
+async def running(proxy: str | None = None, base_url: str | None = None) -> AsyncIterator[Run]:
+    venue, log, metrics = FakeRest(), Log(), Metrics()
+    protocol = BinanceSpotProtocol()
+    protocol.limits = replace(protocol.limits, rest_used_weight_header="X-MBX-USED-WEIGHT-1M")
+    async with tcp_server(venue.handle) as port:
+        url = base_url or f"http://127.0.0.1:{port}"
+        rest = Rest(url, protocol, WeightBudget(ROOM, 1.0), metrics, ("binance", "spot"), proxy, 2.0)
+        run = Run(venue, rest, log, metrics)
+        task = asyncio.create_task(run.snapshots.run())
+        try:
+            yield run
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await run.snapshots.stop()
+            await rest.close()
+
+
+def drive(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def test_fetched_only_after_the_first_update_then_deepened() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            await asyncio.sleep(0.7)
+            assert run.venue.asked == []
+            run.update(95, 105)
+            await until(lambda: run.venue.limits() == ["1000", "5000"])
+            await until(lambda: run.outcomes("anchored") + run.outcomes("stale") == 2)
+            record = run.log.of("snapshot")[0]
+            headers = run.log.headers(record)
+            assert (headers.channel, headers.conn, headers.seq) == ("book", "c1", "7")
+            assert record.value == b'{"lastUpdateId":100,"bids":[["1.0","1000"]],"asks":[]}'
+            assert record.topic == "raw.book"
+            assert run.snapshots.waiting == 0
+
+    drive(test)
+
+
+def test_too_old_is_published_and_fetched_again() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.update(500, 505)
+            await until(lambda: run.outcomes("too_old") >= 2)
+            run.venue.last_id = 502
+            await until(lambda: run.outcomes("anchored") >= 1)
+            assert run.published()[:2] == [100, 100]
+
+    drive(test)
+
+
+def test_a_gap_brings_a_new_snapshot_a_reconnect_that_continues_does_not() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.update(95, 105)
+            await until(lambda: len(run.published()) == 2)
+            run.snapshots.on_disconnected("BTCUSDT", "c1", "closed 1001")
+            run.snapshots.on_connected("BTCUSDT", "c2", False)
+            run.update(106, 110, "c2")
+            await asyncio.sleep(0.6)
+            assert len(run.published()) == 2
+            run.venue.last_id = 200
+            run.update(199, 201, "c2")
+            await until(lambda: len(run.published()) >= 3)
+            assert run.published()[2] == 200
+            assert run.log.headers(run.log.of("snapshot")[2]).conn == "c2"
+            assert run.metrics.counted("book_gaps", "binance", "spot") == 1
+
+    drive(test)
+
+
+def test_rotation_needs_no_snapshot() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.update(95, 105)
+            await until(lambda: len(run.published()) == 2)
+            run.snapshots.on_connected("BTCUSDT", "c2", True)
+            run.update(106, 107, "c2")
+            run.update(106, 107, "c1")
+            run.snapshots.on_disconnected("BTCUSDT", "c1", "rotation")
+            run.update(108, 109, "c2")
+            await asyncio.sleep(0.6)
+            assert len(run.published()) == 2
+
+    drive(test)
+
+
+def test_orders_to_wait_are_obeyed() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.venue.instead = [(429, {"Retry-After": "1"}, b'{"code":-1003,"msg":"Too many requests"}')]
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.update(95, 105)
+            loop = asyncio.get_running_loop()
+            await until(lambda: run.outcomes("refused") == 1)
+            refused_s = loop.time()
+            await until(lambda: len(run.venue.asked) >= 2)
+            assert loop.time() - refused_s >= 0.95
+            assert run.metrics.counted("rest_refusals", "binance", "spot", "429") == 1
+
+    drive(test)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "wait_s"),
+    [
+        (429, {"Retry-After": "7"}, b"{}", 7),
+        (418, {}, b"{}", 120),
+        (418, {"Retry-After": "5"}, b'{"code":-1003,"msg":"IP banned until %d"}', 90),
+    ],
+)
+def test_how_long_a_refusal_lasts(status: int, headers: dict[str, str], body: bytes, wait_s: float) -> None:
+    import time
+
+    async def test() -> None:
+        async with running() as run:
+            data = body % int((time.time() + 90) * 1000) if b"%d" in body else body
+            run.venue.instead = [(status, headers, data)]
+            answer = await run.rest.get(Request("/api/v3/depth", {"symbol": "X", "limit": "5"}, 5))
+            assert answer.status == status
+            assert abs(run.rest.budget.wait_s(1, time.monotonic()) - wait_s) < 2
+
+    drive(test)
+
+
+def test_weight_others_use_is_learned() -> None:
+    import time
+
+    async def test() -> None:
+        async with running() as run:
+            run.venue.used = 9_990
+            await run.rest.get(Request("/api/v3/depth", {"symbol": "X", "limit": "5"}, 5))
+            assert run.rest.budget.used(time.monotonic()) == 9_990
+            assert run.rest.budget.wait_s(50, time.monotonic()) > 50
+
+    drive(test)
+
+
+def test_demand_fetches_a_live_book_again_at_a_bounded_pace() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.update(95, 105)
+            await until(lambda: len(run.published()) == 2)
+            run.snapshots.demand("BTCUSDT", "")
+            await until(lambda: len(run.published()) == 3)
+            for _ in range(20):
+                run.snapshots.demand("BTCUSDT", "")
+                await asyncio.sleep(0.03)
+            await asyncio.sleep(0.4)
+            assert 4 <= len(run.published()) <= 6
+            run.snapshots.demand("NOBODY", "")
+            assert run.metrics.counted("snapshot_requests", "binance", "spot", "not_subscribed") == 1
+
+    drive(test)
+
+
+def test_no_reply_is_retried() -> None:
+    async def test() -> None:
+        async with running(base_url="http://127.0.0.1:9") as run:
+            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.update(95, 105)
+            await until(lambda: run.outcomes("failed") >= 2)
+            assert run.snapshots.waiting == 1
+
+    drive(test)
+
+
+def test_metadata_is_written_once_per_topic_and_at_each_change() -> None:
+    async def test() -> None:
+        async with running() as run:
+            run.instruments.want("BTCUSDT", ["trade", "agg_trade", "book"])
+            run.instruments.want("NOSUCH", ["trade"])
+            assert await run.instruments.refresh()
+            assert [(r.topic, r.key) for r in run.log.of("instrument")] == [
+                ("raw.book", b"binance.spot.BTCUSDT"), ("raw.trade", b"binance.spot.BTCUSDT"),
+            ]  # fmt: skip
+            metadata = b'{"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC"}'
+            assert run.log.of("instrument")[0].value == metadata
+            assert run.instruments.missing == ["NOSUCH"]
+            await run.instruments.refresh()
+            assert len(run.log.of("instrument")) == 2
+            run.venue.symbols["BTCUSDT"] = "HALT"
+            await run.instruments.refresh()
+            assert len(run.log.of("instrument")) == 4
+            run.instruments.want("BTCUSDT", ["trade", "book", "bbo"])
+            run.instruments.write()
+            assert run.log.of("instrument")[-1].topic == "raw.bbo"
+            assert len(run.log.of("instrument")) == 5
+
+    drive(test)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_rest_goes_through_the_proxy(kind: str) -> None:
+    async def test() -> None:
+        seen: list[str] = []
+        handler = connect_proxy(seen) if kind == "http" else socks5_proxy(seen)
+        async with tcp_server(handler) as port, running(proxy=f"{kind}://127.0.0.1:{port}") as run:
+            answer = await run.rest.get(Request("/api/v3/depth", {"symbol": "X", "limit": "5"}, 5))
+            assert answer.ok
+            assert len(seen) == 1
+            assert answer.body == b"the proxy" if kind == "http" else b"lastUpdateId" in answer.body
+
+    drive(test)
