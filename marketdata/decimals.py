@@ -37,7 +37,13 @@ def _rewritten(text: str) -> str:
         number = Decimal(text)
     except InvalidOperation:
         raise UnparsableFrame(f"{text[:TEXT_MAX]!r} is not a number") from None
-    if not number.is_finite() or abs(number.adjusted()) > TEXT_MAX // 2 or "_" in text or text != text.strip():
+    if (
+        not number.is_finite()
+        or abs(number.adjusted()) > TEXT_MAX // 2
+        or "_" in text
+        or not text.isascii()
+        or text != text.strip()
+    ):
         raise UnparsableFrame(f"{text[:TEXT_MAX]!r} is not a number we accept")
     out = f"{number:f}"
     if len(out) > TEXT_MAX:

@@ -1,0 +1,128 @@
+"""Trades judged in order: what is wrong is rejected with its code, what is only unusual is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from marketdata.trade_flow import Held, Item, Rejected, TradeFlow, new_flow
+from marketdata.types import Gap, Trade
+from marketdata.validation import AGE_MAX_US, REASONS
+
+T0 = 1_700_000_000_000_000
+
+
+def trade(number: int, price: str = "100", quantity: str = "1", time_us: int = T0) -> Trade:
+    return Trade(
+        exchange="x", market="spot", symbol="S", trade_id=str(number), price=price, quantity=quantity, side="buy",
+        trade_time_us=time_us,
+    )  # fmt: skip
+
+
+def flow(**more: Any) -> TradeFlow:
+    return new_flow("trade", **{"continuous_ids": True, "max_ahead_ms": 10_000, **more})
+
+
+def give(stream: TradeFlow, *trades: Trade, clock_us: int = 0) -> list[str]:
+    """What comes out, as short text."""
+    out = []
+    for one in trades:
+        items = stream.accept(one, clock_us)
+        out += [short(item) for item in ([one] if items is None else items)]
+    return out
+
+
+def short(item: Item) -> str:
+    if isinstance(item, Trade):
+        return item.trade_id
+    if isinstance(item, Gap):
+        return f"gap {item.gap_id} {item.filled_count}/{item.missing_count}"
+    if isinstance(item, Held):
+        return f"held {item.trade.trade_id}"
+    assert isinstance(item, Rejected)
+    assert item.code in REASONS
+    return f"{item.code} {item.record_id}"
+
+
+def test_gaps_come_before_the_trade_and_fills_after_it() -> None:
+    assert give(flow(), trade(1), trade(2), trade(5), trade(4), trade(3), trade(6)) == [
+        "1", "2", "gap trade:3-4 0/2", "5", "4", "gap trade:3-4 1/2", "3", "gap trade:3-4 2/2", "6",
+    ]  # fmt: skip
+
+
+def test_repeats_are_counted_and_dropped() -> None:
+    stream = flow()
+    assert give(stream, trade(1), trade(2), trade(2), trade(1), trade(3)) == ["1", "2", "3"]
+    assert stream.duplicates == 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        trade(2, price="0"),
+        trade(2, price="-1"),
+        trade(2, quantity="0.000"),
+        trade(2, quantity="-3"),
+        trade(2, time_us=T0 // 1000),
+        trade(2, time_us=T0 * 1000),
+    ],
+)
+def test_impossible_values_are_rejected_and_missing(bad: Trade) -> None:
+    assert give(flow(), trade(1), bad, trade(3)) == ["1", "implausible 2", "gap trade:2-2 0/1", "3"]
+
+
+def test_times_are_measured_by_the_heartbeat_clock() -> None:
+    late, early = trade(3, time_us=T0 - AGE_MAX_US - 1), trade(2, time_us=T0 + 10_000_001)
+    assert give(flow(), trade(1), early, late, clock_us=T0) == ["1", "ahead_of_clock 2", "too_old 3"]
+    assert give(flow(), trade(1), early, late) == ["1", "2", "3"], "no heartbeat, no clock"
+    assert give(flow(), trade(1), trade(2, time_us=T0 + 10_000_000), clock_us=T0) == ["1", "2"], (
+        "the bound itself passes"
+    )
+
+
+def test_a_wrong_print_is_rejected_by_the_next_trade() -> None:
+    assert give(flow(), trade(1), trade(2, "5000"), trade(3, "101"), trade(4, "102")) == [
+        "1", "held 2", "price_jump 2", "gap trade:2-2 0/1", "3", "4",
+    ]  # fmt: skip
+
+
+def test_a_crash_is_believed_when_the_next_trade_confirms_it() -> None:
+    assert give(flow(), trade(1), trade(2, "0.5"), trade(3, "0.6"), trade(4, "0.4")) == ["1", "held 2", "2", "3", "4"]
+
+
+def test_two_different_jumps_confirm_nothing() -> None:
+    assert give(flow(), trade(1), trade(2, "5000"), trade(3, "0.1"), trade(4, "100")) == [
+        "1", "held 2", "price_jump 2", "held 3", "price_jump 3", "gap trade:2-3 0/2", "4",
+    ]  # fmt: skip
+
+
+def test_the_held_trade_does_not_confirm_itself() -> None:
+    stream = flow()
+    assert give(stream, trade(1), trade(2, "5000"), trade(2, "5000"), trade(1)) == ["1", "held 2"]
+    assert stream.duplicates == 2
+    assert give(stream, trade(3, "100")) == ["price_jump 2", "gap trade:2-2 0/1", "3"]
+
+
+def test_state_survives_a_dump_at_any_point() -> None:
+    trades = [
+        trade(1), trade(2, "5000"), trade(3, "5001"), trade(6), trade(6, "5000"), trade(4, "5000"), trade(7, "5000"),
+    ]  # fmt: skip
+    whole = give(flow(), *trades)
+    for cut in range(len(trades)):
+        head = flow()
+        out = give(head, *trades[:cut])
+        tail = msgspec.json.decode(msgspec.json.encode(head), type=TradeFlow)
+        assert out + give(tail, *trades[cut:]) == whole
+
+
+def test_channels_without_numbering_leave_gaps_in_time() -> None:
+    stream = flow(continuous_ids=False)
+    assert give(stream, trade(10), trade(20, time_us=T0 + 5), trade(20), trade(15, time_us=T0 + 6)) == [
+        "10",
+        "20",
+        "15",
+    ]
+    stream.broken("disconnected")
+    assert give(stream, trade(30, time_us=T0 + 9)) == [f"gap trade:{T0 + 6} 0/0", "30"]
