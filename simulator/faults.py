@@ -26,7 +26,25 @@ ALL = "*"
 
 
 class Fault(BaseModel):
-    """Body of POST /sim/fault. What a field means to which kind is in docs of each kind in `simulator/control.py`."""
+    """Body of POST /sim/fault. A fault strikes `count` times, or for `duration_s` where that is given.
+
+    kind            what happens                                                fields
+    drop            frames are not sent                                         stream, count | duration_s
+    duplicate       frames are sent twice                                       stream, count
+    reorder         a frame is sent after the one that follows it               stream, count
+    corrupt         a frame is not JSON, cut short, or holds an absurd value    stream, count, how
+    silence         no data, pings go on                                        stream, duration_s
+    slow            frames are written late, in order                           delay_s, duration_s
+    disconnect      close with code and reason, or cut without a word           connection, code, reason, abrupt
+    refuse          handshakes are refused                                      status, count | duration_s
+    shutdown        serverShutdown event, close after delay_s                   connection, delay_s
+    rest            REST replies 429, 418, 503...; 429 and 418 with Retry-After status, retry_after_s, path, count
+    stale_snapshot  depth requests get the book as it was when this was asked   symbol, count
+    clear           forget all faults at work
+
+    `stream` is a stream's name or `*`; `connection` a number from /sim/status, all when left out; `path` is what
+    follows /api/v3/ or `*`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

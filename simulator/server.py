@@ -184,7 +184,7 @@ class Server:
     # --- control ------------------------------------------------------------------------------------
 
     async def control(self, method: str, path: str, values: dict[str, str], body: bytes) -> Reply:
-        """GET /sim/status, GET /sim/sent, POST /sim/fault (see docs of `Fault`)."""
+        """GET /sim/status, GET /sim/sent (see `Synthetic.sent`), POST /sim/fault (see `Fault`)."""
         if (method, path) == ("GET", "status"):
             return _json(self.status())
         if (method, path) == ("GET", "sent") and self.sent is not None:

@@ -19,7 +19,7 @@ from simulator.market.candles import Bar
 from simulator.market.market import Deaf, Market
 from simulator.market.symbol import Agg, SymbolMarket, Trade
 
-FORMAT = 1
+FORMAT = 3
 """Of the state, and of the rules that turn it into events: another one cannot be replayed."""
 ID_JUMP = 1_000_000
 LOCK_WAIT_S = 1.0
@@ -116,7 +116,9 @@ class Store:
                 symbol.restore(state)
                 self._load_history(symbol, number)
             else:
-                # Other rules or another seed: a new book, but never an id again.
+                # Other rules or another seed: a new book and history, but never an id again.
+                for table in ("trade", "agg", "bar"):
+                    self.db.execute(f"delete from {table} where symbol = ?", (number,))
                 symbol.update_id = state["update_id"] + ID_JUMP
                 symbol.flushed_id = symbol.slow_flushed_id = symbol.update_id
                 symbol.trade_id = state["trade_id"] + ID_JUMP
@@ -161,8 +163,9 @@ class Store:
         number = saved.number
         self.db.executemany("insert or replace into trade values (?,?,?,?,?,?,?)", ((number, *row) for row in trades))
         self.db.executemany("insert or replace into agg values (?,?,?,?,?,?,?,?)", ((number, *row) for row in aggs))
-        marks = ",".join("?" * 13)
-        self.db.executemany(f"insert or replace into bar values ({marks})", ((number, *bar.row()) for bar in bars))
+        into = f"bar (symbol, {', '.join(Bar.FIELDS)})"
+        marks = ",".join("?" * (1 + len(Bar.FIELDS)))
+        self.db.executemany(f"insert or replace into {into} values ({marks})", ((number, *bar.row()) for bar in bars))
         saved.trade_id, saved.agg_id = symbol.trade_id, symbol.agg_id
         if bars:
             saved.bar_ms = bars[0].open_ms
@@ -186,7 +189,7 @@ class Store:
 
     def bars(self, number: int, from_ms: int, before_ms: int, limit: int, *, newest: bool) -> list[Bar]:
         """One-minute bars in order; the newest or the oldest of a stretch when there are more than `limit`."""
-        columns = ", ".join(("open_ms", *Bar.__slots__[1:]))
+        columns = ", ".join(Bar.FIELDS)
         rows = self.db.execute(
             f"select {columns} from bar where symbol = ? and open_ms >= ? and open_ms < ? "
             f"order by open_ms {'desc' if newest else 'asc'} limit ?",

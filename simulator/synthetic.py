@@ -17,8 +17,9 @@ from simulator.rest_params import Query, invalid_symbol
 from simulator.server import Server
 from simulator.store import Store
 
-SAVE_INTERVAL_S = 1.0
-SAVE_SHARE = 0.1
+SAVE_INTERVAL_S = 0.1
+SAVE_SHARE = 0.01
+"""A hundredth of all symbols at a time: each is saved every ten seconds, and no save holds frames up."""
 PRUNE_INTERVAL_S = 60.0
 STALL_US_MAX = 5_000_000
 """A process that stood still longer (a laptop asleep) goes on as after downtime instead of catching up."""

@@ -1,4 +1,4 @@
-"""When things happen: a self-exciting (Hawkes) process, its base rate raised market-wide in some seconds."""
+"""When things happen: a self-exciting (Hawkes) process, its base rate raised market-wide now and then."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ BRANCHING = 0.6
 DECAY_PER_S = 18.0
 STORM_SHARE = 0.04
 STORM_FACTOR = 6.0
-WINDOW_US = 1_000_000
+WINDOW_US = 2_000_000
 MEAN_FACTOR = (1 - STORM_SHARE) + STORM_SHARE * STORM_FACTOR
 NEVER_US = 1 << 62
 
 
 def storm(seed: int, window: int) -> float:
-    """Factor on every base rate in this second: a function of seed and time, so all symbols storm together."""
+    """Factor on every base rate in this window: a function of seed and time, so all symbols storm together."""
     x = (window * 0x9E3779B97F4A7C15 ^ seed) & 0xFFFFFFFFFFFFFFFF
     x ^= x >> 29
     x = x * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF

@@ -55,7 +55,10 @@ class Bar:
     """A candle. Prices in ticks, volumes in steps, quote volumes in 1e-8; ids -1 and prices of the close before
     while there is no trade."""
 
-    __slots__ = ("c", "count", "first", "h", "l", "last", "o", "open_ms", "quote", "taker", "taker_quote", "volume")
+    FIELDS = ("open_ms", "first", "last", "o", "h", "l", "c", "volume", "count", "quote", "taker", "taker_quote")
+    """In the order of `row`."""
+
+    __slots__ = FIELDS
 
     def __init__(self, open_ms: int, previous_close: int) -> None:
         self.open_ms = open_ms
@@ -81,12 +84,12 @@ class Bar:
             self.taker_quote += quote
 
     def row(self) -> tuple[int, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return tuple(getattr(self, name) for name in self.FIELDS)
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Bar:
         bar = cls(0, 0)
-        for name, value in zip(cls.__slots__, row, strict=True):
+        for name, value in zip(cls.FIELDS, row, strict=True):
             setattr(bar, name, value)
         return bar
 

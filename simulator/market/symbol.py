@@ -6,6 +6,7 @@ it was started at: cutting the same stretch of time into other pieces gives the 
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from random import Random
 from typing import Any, NamedTuple, Protocol
@@ -358,7 +359,7 @@ class SymbolMarket:
         """Everything but the history of trades and bars."""
         out: dict[str, Any] = {name: getattr(self, name) for name in self.PLAIN}
         version, internal, gauss = self.rng.getstate()
-        out["rng"] = (version, b"".join(word.to_bytes(4, "big") for word in internal), gauss)
+        out["rng"] = (version, array("I", internal).tobytes(), gauss)
         out["excitation"] = self.arrivals.excitation
         out["bids"], out["asks"] = self.bids.state(), self.asks.state()
         out["dirty"] = [sorted(keys) for keys in (*self.dirty, *self.slow_dirty)]
@@ -369,8 +370,9 @@ class SymbolMarket:
         for name in self.PLAIN:
             setattr(self, name, state[name])
         version, packed, gauss = state["rng"]
-        internal = tuple(int.from_bytes(packed[i : i + 4], "big") for i in range(0, len(packed), 4))
-        self.rng.setstate((version, internal, gauss))
+        words = array("I")
+        words.frombytes(packed)
+        self.rng.setstate((version, tuple(words), gauss))
         self.arrivals.set_rate(self.rate_per_s)
         self.arrivals.excitation = state["excitation"]
         self.bids.restore(state["bids"])

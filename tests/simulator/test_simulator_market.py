@@ -27,31 +27,31 @@ class Tape(Deaf):
     """Writes down the frames of every event, in order."""
 
     def __init__(self) -> None:
-        self.frames: list[tuple[str, dict[str, Any]]] = []
+        self.frames: list[tuple[str, str, bytes]] = []
 
-    def note(self, kind: str, payload: bytes) -> None:
-        self.frames.append((kind, json.loads(payload)))
+    def note(self, kind: str, market: SymbolMarket, payload: bytes) -> None:
+        self.frames.append((kind, market.instrument.symbol, payload))
 
     def on_trades(self, market: SymbolMarket, trades: list[Trade], aggs: list[Agg]) -> None:
         for trade in trades:
-            self.note("trade", wire.trade(market, trade, 1))
+            self.note("trade", market, wire.trade(market, trade, 1))
         for agg in aggs:
-            self.note("agg", wire.agg_trade(market, agg, 1))
+            self.note("agg", market, wire.agg_trade(market, agg, 1))
 
     def on_best(self, market: SymbolMarket, time_us: int) -> None:
-        self.note("best", wire.book_ticker(market))
+        self.note("best", market, wire.book_ticker(market))
 
     def on_depth(self, market: SymbolMarket, depth: Depth) -> None:
-        self.note("depth", wire.depth_update(market, depth, 1))
+        self.note("depth", market, wire.depth_update(market, depth, 1))
 
     def on_slow_depth(self, market: SymbolMarket, depth: Depth) -> None:
-        self.note("slow", wire.depth_update(market, depth, 1))
+        self.note("slow", market, wire.depth_update(market, depth, 1))
 
     def on_minute(self, market: SymbolMarket, closed: Bar, time_us: int) -> None:
-        self.note("kline", wire.kline(market, closed, "1m", time_us, 1000, closed=True))
+        self.note("kline", market, wire.kline(market, closed, "1m", time_us, 1000, closed=True))
 
     def of(self, kind: str, symbol: str) -> list[dict[str, Any]]:
-        return [data for k, data in self.frames if k == kind and data["s"] == symbol]
+        return [json.loads(payload) for k, s, payload in self.frames if (k, s) == (kind, symbol)]
 
 
 class PlainBook:
@@ -88,7 +88,7 @@ def make(seed: int, frames_per_s: float = 400.0, symbols: list[str] = SYMBOLS) -
     return Market(symbols, seed, frames_per_s, T0_US)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), begin_ms=st.integers(0, 20_000), length_ms=st.integers(500, 20_000))
 @pytest.mark.parametrize("stream", ["depth", "slow"])
 def test_diffs_on_a_snapshot_give_the_book(stream: str, seed: int, begin_ms: int, length_ms: int) -> None:
@@ -141,7 +141,7 @@ def test_ids_chain_and_books_never_cross(seed: int) -> None:
 @pytest.mark.parametrize("seed", [4, 5])
 def test_trades_aggregates_and_candles_tell_the_same(seed: int) -> None:
     market, tape = make(seed), Tape()
-    market.advance(T0_US + 200_000_000, tape)
+    market.advance(T0_US + 130_000_000, tape)
     for name, each in market.symbols.items():
         trades, aggs = tape.of("trade", name), tape.of("agg", name)
         if not trades:
@@ -194,7 +194,7 @@ def test_quiet_symbols_have_minutes_without_trades() -> None:
             assert bar["c"] == before["c"]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(1, 8_000_000), max_size=8))
 def test_cutting_time_changes_nothing(seed: int, cuts: list[int]) -> None:
     whole, pieces = Tape(), Tape()
@@ -206,8 +206,8 @@ def test_cutting_time_changes_nothing(seed: int, cuts: list[int]) -> None:
     assert pieces.frames == whole.frames
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10**6), cut=st.integers(1, 40_000_000))
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10**6), cut=st.integers(1, 20_000_000))
 def test_a_restored_state_goes_on_the_same(seed: int, cut: int) -> None:
     first, market = Tape(), make(seed)
     market.advance(T0_US + cut, Deaf())
@@ -279,21 +279,21 @@ def test_the_pace_is_the_one_asked_for(count: int, asked: float) -> None:
 
     counted = Count()
     market = make(11, asked, [f"S{i}USDT" for i in range(count)])
-    market.advance(T0_US + 120_000_000, counted)
-    assert 0.6 * asked < counted.frames / 120 < 1.5 * asked
+    market.advance(T0_US + 60_000_000, counted)
+    assert 0.6 * asked < counted.frames / 60 < 1.6 * asked
 
 
 def test_a_thousand_symbols() -> None:
     market = make(2, 5000.0, [f"C{i}USDT" for i in range(1000)])
     tape = Tape()
     market.advance(T0_US + 3_000_000, tape)
-    assert len({data["s"] for _, data in tape.frames}) > 500
+    assert len({symbol for _, symbol, _ in tape.frames}) > 500
     assert all(each.best[0] < each.best[2] for each in market.order)
 
 
 def test_24h_statistics_are_those_of_the_trades() -> None:
-    market, tape = make(9), Tape()
-    market.advance(T0_US + 300_000_000, tape)
+    market, tape = make(9, 150.0), Tape()
+    market.advance(T0_US + 200_000_000, tape)
     each = market.symbols["BTCUSDT"]
     told = json.loads(wire.ticker(each, Day(each), market.at_us, 1000))
     trades = tape.of("trade", "BTCUSDT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,7 @@ import pytest
 
 from runtime.config.simulator import Simulator
 from simulator import wire
+from simulator.market import market as market_module
 from simulator.market.candles import Bar
 from simulator.market.market import Deaf, Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
@@ -204,3 +206,32 @@ def test_default_settings_are_the_venues() -> None:
     assert (config.messages_per_s_max, config.streams_per_connection_max) == (5, 1024)
     assert (config.connection_attempts_per_5_min_max, config.rest_weight_per_min_max) == (300, 6000)
     assert config.connection_max_age_s == 86_400
+
+
+def test_history_older_than_memory_comes_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market_module, "TRADES_MAX", 200)
+    monkeypatch.setattr(market_module, "BARS_MAX", 60)
+    store = Store(tmp_path)
+    market = store.open_market(["BTCUSDT"], 1, 30.0, T0_US)
+    one = market.symbols["BTCUSDT"]
+    for second in range(1, 80 * 60, 10):
+        market.advance(T0_US + second * 1_000_000, Deaf())
+        store.save(market.order)
+    rest = SyntheticRest(market, store, 6000)
+    first = one.instrument.first_trade_id + 1
+    assert one.trades[0].id > first
+    told = ask(rest, "historicalTrades", symbol="BTCUSDT", fromId=str(first), limit="1000")
+    assert [trade["id"] for trade in told] == list(range(first, first + 1000))
+    aggs = ask(rest, "aggTrades", symbol="BTCUSDT", fromId=str(one.instrument.first_agg_id + 1), limit="1000")
+    assert aggs[0]["f"] == first
+    assert all(a["l"] + 1 == b["f"] for a, b in itertools.pairwise(aggs))
+    rows = ask(rest, "klines", symbol="BTCUSDT", interval="1m", limit="1000")
+    assert [row[0] for row in rows] == list(range(T0_US // 60_000_000 * 60_000, rows[-1][0] + 1, 60_000))
+    assert len(one.bars) < len(rows)
+    hours = ask(rest, "klines", symbol="BTCUSDT", interval="1h", startTime=str(rows[0][0] - 3_600_000))
+    assert sum(row[8] for row in hours) == sum(row[8] for row in rows) == one.trade_id - first + 1
+    from_third = ask(rest, "klines", symbol="BTCUSDT", interval="1m", startTime=str(rows[2][0]), limit="3")
+    assert from_third == rows[2:5]
+    store.prune(T0_US + 1_800_000_000)
+    assert store.trades(0, 0, 1)[0].time_us >= T0_US + 1_800_000_000
+    store.close()
