@@ -147,12 +147,17 @@ def main() -> None:
     service = start("guard")
     service.install_signals()
     guard = Guard(service.config, Path(os.environ["MP_RUN"]))
+    trouble: list[str | None] = ["has not looked yet"]
+    service.health.ready["supervisord"] = lambda: trouble[0]
     next_disk_check = time.monotonic()
-    while not service.stop.wait(HANG_CHECK_INTERVAL_S):
+    while True:
         try:
             guard.check_hangs()
+            trouble[0] = None
         except Unreachable as exc:
-            log.warning("supervisord does not answer", extra={"data": {"error": str(exc)}})
+            trouble[0] = f"does not answer: {exc}"
+        if service.stop.wait(HANG_CHECK_INTERVAL_S):
+            return
         if time.monotonic() >= next_disk_check:
             next_disk_check = time.monotonic() + DISK_CHECK_INTERVAL_S
             try:

@@ -6,4 +6,5 @@ if __name__ == "__main__":
     service = start("idle")
     service.health.ready["idle"] = lambda: None
     service.install_signals()
+    service.health.ready["always"] = lambda: None
     service.stop.wait()

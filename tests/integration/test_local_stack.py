@@ -1,0 +1,249 @@
+"""The local stack as processes: whatever is killed, nothing is left behind and nothing is given up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deploy.local import checks, scrape
+from deploy.local.servers import REPO
+from deploy.local.supervisor_client import ProcessInfo, SupervisorClient, Unreachable
+from tests.integration.stack import JARS_DIR
+
+START_S, END_S = 120.0, 60.0
+STACK = "tests.integration.bare_stack"
+
+
+def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
+
+
+class Run:
+    """One run of the stack as a subprocess."""
+
+    def __init__(self, data_dir: Path, output: Path, *, terminal: int | None = None, **settings: str) -> None:
+        self.data_dir, self.output = data_dir, output
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MARKETPRISM_")}
+        with output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", STACK, str(REPO / "deploy" / "config" / "sim.yaml")],
+                cwd=REPO,
+                env={
+                    **clean,
+                    "MARKETPRISM_LOCAL__DATA_DIR": str(data_dir),
+                    "MARKETPRISM_LOCAL__JARS_DIR": str(JARS_DIR),
+                    "MARKETPRISM_LOCAL__KAFKA_HEAP_MB": "256",
+                    **settings,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=out if terminal is None else terminal,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_up(self) -> None:
+        def up() -> bool:
+            assert self.process.poll() is None, self.output.read_text()
+            return (self.data_dir / "endpoints.json").exists()
+
+        until(up, START_S, "the stack is up")
+        self.tree = psutil.Process(self.process.pid).children(recursive=True)
+        self.tree += [p for p in psutil.process_iter() if self._is_watcher(p)]
+        assert len(self.tree) >= 7  # supervisord, three servers, ClickHouse's engine, the guard, watchers
+
+    def _is_watcher(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return process.ppid() == 1 and str(self.data_dir) in " ".join(process.cmdline())
+        return False
+
+    @property
+    def supervisor_pid(self) -> int:
+        return int(checks.Lock(self.data_dir).owner()["supervisor_pid"])
+
+    def client(self) -> SupervisorClient:
+        known = json.loads((self.data_dir / "run" / "run.json").read_text())
+        return SupervisorClient(known["supervisor_port"], known["supervisor_password"])
+
+    def info(self, name: str) -> ProcessInfo:
+        return next(p for p in self.client().processes() if p.name == name)
+
+    def nothing_left(self) -> bool:
+        return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in self.tree if alive(p))
+
+    def end(self) -> None:
+        """For teardown, whatever happened."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_S)
+        for process in getattr(self, "tree", []):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def begin(**settings: Any) -> Run:
+        data_dir = tmp_path / "a path with blanks; and #1 100%" / ("long-" * 20) / "data"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        runs.append(Run(data_dir, tmp_path / f"out{len(runs)}", **settings))
+        runs[-1].wait_up()
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.end()
+
+
+def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Callable[..., Run]) -> None:
+    first = start()
+    cluster = (first.data_dir / "kafka" / "log" / "meta.properties").read_text()
+    addresses = json.loads((first.data_dir / "endpoints.json").read_text())
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(END_S) == 0
+    assert first.nothing_left()
+    assert not (first.data_dir / "endpoints.json").exists()
+    assert not checks.Lock(first.data_dir).held()
+    stopped = [
+        line.split("stopped: ")[1].split()[0]
+        for line in (first.data_dir / "logs" / "supervisord.log").read_text().splitlines()
+        if "stopped: " in line
+    ]
+    assert stopped[0] == "guard"
+    assert set(stopped[1:]) == {"kafka", "clickhouse", "valkey"}
+    assert (first.data_dir / "kafka" / "log" / ".kafka_cleanshutdown").exists()
+
+    second = start()
+    assert (second.data_dir / "kafka" / "log" / "meta.properties").read_text() == cluster
+    again = json.loads((second.data_dir / "endpoints.json").read_text())
+    assert again["kafka"]["bootstrap_servers"] != addresses["kafka"]["bootstrap_servers"]
+    second.process.send_signal(signal.SIGHUP)
+    assert second.process.wait(END_S) == 0
+    assert second.nothing_left()
+
+
+def test_killing_supervisord_leaves_no_orphan(start: Callable[..., Run]) -> None:
+    run = start()
+    os.kill(run.supervisor_pid, signal.SIGKILL)
+    assert run.process.wait(END_S) == 1
+    until(run.nothing_left, 5, "all processes are gone")
+    assert "supervisord was killed by SIGKILL" in run.output.read_text()
+
+
+def test_killing_the_runner_leaves_no_orphan(start: Callable[..., Run]) -> None:
+    run = start()
+    run.process.kill()
+    run.process.wait()
+    until(run.nothing_left, END_S, "all processes are gone")
+    until(lambda: not checks.Lock(run.data_dir).held(), 5, "the lock is free")
+
+
+def test_killing_both_leaves_no_orphan(start: Callable[..., Run]) -> None:
+    run = start()
+    for pid in (run.process.pid, run.supervisor_pid):
+        os.kill(pid, signal.SIGKILL)
+    run.process.wait()
+    until(run.nothing_left, END_S, "all processes are gone")
+
+
+def test_sighup_to_supervisord_ends_everything(start: Callable[..., Run]) -> None:
+    run = start()
+    os.kill(run.supervisor_pid, signal.SIGHUP)
+    assert run.process.wait(END_S) == 0
+    assert run.nothing_left()
+
+
+def test_a_terminal_that_goes_away_ends_everything(tmp_path: Path, start: Callable[..., Run]) -> None:
+    """Where a shell is the session's leader it passes SIGHUP on; where there is none, writing fails."""
+    master, slave = pty.openpty()
+    try:
+        run = start(terminal=slave)
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert run.process.wait(END_S) == 0
+    assert run.nothing_left()
+
+
+def test_what_dies_comes_back_and_what_hangs_is_killed(start: Callable[..., Run]) -> None:
+    run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="3")
+    for name in ("valkey", "kafka", "clickhouse", "guard"):
+        before = run.info(name).pid
+        os.kill(before, signal.SIGKILL)
+
+        def back(name: str = name, before: int = before) -> bool:
+            try:
+                return run.info(name).pid not in (0, before)
+            except Unreachable:
+                return False
+
+        until(back, 15, f"{name} is started again")
+    endpoints = json.loads((run.data_dir / "endpoints.json").read_text())
+    status = subprocess.run(
+        [sys.executable, "-m", "deploy.local", "status"],
+        cwd=REPO,
+        env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
+        capture_output=True,
+        text=True,
+    )
+    rows = {line.split()[0]: line.split()[4] for line in status.stdout.splitlines()[1:]}
+    assert rows == {"valkey": "1", "kafka": "1", "clickhouse": "1", "guard": "1"}
+    port = int(endpoints["metrics"]["guard"].split(":")[2].split("/")[0])
+    until(lambda: scrape.problem(port, "/readyz") is None, 20, "the guard is ready again")
+
+
+def test_a_second_run_is_refused(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start()
+    second = subprocess.run(
+        [sys.executable, "-m", "deploy.local", "run"],
+        cwd=REPO,
+        env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert second.returncode == 2
+    assert second.stderr == (
+        f"error: a stack already runs on {run.data_dir} (process {run.process.pid}): "
+        f"`make status` shows it, `make stop` ends it\n"
+    )
+    stop = subprocess.run(
+        [sys.executable, "-m", "deploy.local", "stop"],
+        cwd=REPO,
+        env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert stop.returncode == 0
+    assert run.process.wait(5) == 0
+    assert run.nothing_left()
