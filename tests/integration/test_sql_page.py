@@ -1,0 +1,154 @@
+"""Every query of docs/SQL.md runs, as the reader, against a filled database, and says what is true."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client
+
+from marketdata import types as t
+from runtime.config import Config
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.rows import Row, to_columns
+from sinks.clickhouse.tables import TABLE_OF
+from sinks.clickhouse.writer import Writer, new_token
+from tests.integration.conftest import MakeConfig
+from tests.sinks import samples
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "SQL.md"
+BLOCK = re.compile(r"^## (.+?)\n(?:(?!^## ).)*?^```sql\n(.+?)^```", re.MULTILINE | re.DOTALL)
+QUERIES = dict(BLOCK.findall(PAGE.read_text(encoding="utf-8")))
+
+
+def market(now_ms: int) -> Iterator[tuple[str, Any]]:
+    """Ten minutes of BTCUSDT up to now: a gap, an incomplete candle, a minute nobody saw, a book with updates."""
+    begun_ms = now_ms // 60_000 * 60_000 - 600_000
+
+    def at(ms: int) -> dict[str, Any]:
+        return {"event_time_us": ms * 1000, "recv_time_ns": str(ms * 1_000_000 - 250_000)}
+
+    for minute in range(10):
+        open_ms = begun_ms + minute * 60_000
+        for n in range(6):
+            ms = open_ms + n * 10_000
+            number = minute * 6 + n + 1
+            yield (
+                "md.trade",
+                samples.trade(
+                    number,
+                    trade_time_us=ms * 1000,
+                    price=f"{100 + n}",
+                    quantity="2",
+                    side="buy" if n % 2 else "sell",
+                    **at(ms),
+                ),
+            )
+            yield "md.bbo", samples.bbo(number, bid_price="100", ask_price="100.01", recv_time_ns=str(ms * 1_000_000))
+        if minute != 7:
+            complete = minute != 3
+            candle = {
+                "open_time": open_ms, "close_time": open_ms + 59_999, "open": "100", "high": "105", "low": "100",
+                "close": "105", "volume": "12", "trade_count": 6, "complete": complete,
+                "reasons": [] if complete else ["gap"],
+            }  # fmt: skip
+            yield "md.kline", samples.kline(0, **candle)
+    odd = {"open_time": begun_ms, "close_time": begun_ms + 59_999, "matched": False, "fields": ["volume"]}
+    yield "md.kline_residual", samples.residual(0, **odd)
+    lost_us = (begun_ms + 190_000) * 1000
+    yield "md.gap", samples.gap(from_time_us=lost_us, to_time_us=lost_us + 1_000_000)
+    yield "md.gap", samples.gap(gap_id="bbo:1", channel="bbo", missing_count=5, filled_count=5, to_time_us=lost_us)
+    yield "md.dead_letter", samples.dead_letter(recv_time_ns=str(now_ms * 1_000_000))
+    yield "md.feed_status", samples.feed_status(recv_time_ns=str(now_ms * 1_000_000))
+    book_ms = now_ms - 120_000
+    yield (
+        "md.book_snapshot",
+        samples.book_snapshot(
+            50, bids=[("100", "1"), ("99", "2"), ("98", "3")], asks=[("101", "1"), ("102", "2")], **at(book_ms)
+        ),
+    )
+    updates: list[tuple[list[t.Level], list[t.Level]]] = [
+        ([("99", "0")], []),
+        ([], [("100.5", "7")]),
+        ([("100", "4")], [("101", "0")]),
+        ([], [("103", "5")]),
+    ]
+    for i, (bids, asks) in enumerate(updates):
+        ids = {"first_update_id": str(51 + i), "last_update_id": str(51 + i)}
+        yield "md.book_delta", samples.book_delta(51 + i, **ids, bids=bids, asks=asks, flags=[], **at(book_ms + i))
+    yield "md.book_delta", samples.book_delta(60, bids=[("98", "0")], asks=[], **at(now_ms))
+
+
+@pytest.fixture(scope="module")
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture
+def reader(make_config: MakeConfig, now_ms: int) -> Iterator[Client]:
+    config: Config = make_config()
+    migrate(config)
+    writer = Writer(config)
+    for offset, (topic, record) in enumerate(market(now_ms)):
+        table = TABLE_OF[topic, type(record)]
+        row = Row(record, topic, 0, offset, 0, b"", b"")
+        writer.insert(table, to_columns(table, [row]), new_token())
+        writer.insert(table, to_columns(table, [row]), new_token())  # everything comes twice, after a crash
+    writer.close()
+    ch = config.clickhouse
+    password = ch.reader_password.get_secret_value()
+    with Client(
+        ch.host, port=ch.port, user=ch.reader_user, password=password, database=config.environment.database
+    ) as client:
+        yield client
+
+
+def test_the_page_answers(reader: Client) -> None:
+    assert len(QUERIES) == PAGE.read_text(encoding="utf-8").count("```sql") >= 8
+    answers = {title: reader.execute(sql) for title, sql in QUERIES.items()}
+    assert all(answers.values()), [title for title, rows in answers.items() if not rows]
+
+    last = answers["The last trades"]
+    assert [row[1] for row in last] == list(range(60, 40, -1))
+
+    candles = answers["Candles from trades, beside ours"]
+    assert len(candles) == 9
+    for row in candles:
+        assert row[2::2] == row[3::2], "ours and those from trades"
+        assert row[2] == 100
+        assert row[8] == 105
+
+    minutes = answers["Volume-weighted average price"]
+    assert len(minutes) == 10
+    assert {row[1:] for row in minutes} == {(102.5, Decimal(12), Decimal(6))}
+
+    spreads = answers["The spread over time"]
+    assert {(round(row[1], 6), round(row[2], 6), row[3]) for row in spreads} == {(1.0, 1.0, 6)}
+
+    book = answers["The book at a moment"]
+    assert [row[:3] for row in book] == [
+        ("ask", Decimal("100.5"), Decimal(7)),
+        ("ask", Decimal(102), Decimal(2)),
+        ("ask", Decimal(103), Decimal(5)),
+        ("bid", Decimal(100), Decimal(4)),
+        ("bid", Decimal(98), Decimal(3)),
+    ]
+    assert {row[4] for row in book} == {1}
+
+    missing = answers["What is missing for BTCUSDT in the last day"]
+    assert sorted((row[0], row[2]) for row in missing) == [
+        ("candle differs", "1m"),
+        ("candle not complete", "1m"),
+        ("gap", "trade"),
+    ]
+    assert len(answers["Minutes without a candle"]) == 1
+    assert answers["Dead letters by reason"][0][:3] == ("implausible", "trade", 1)
+    ((symbol, (p50_ms, p99_ms), lowest_ms, count),) = answers["Latency from the exchange's clock to ours"]
+    assert (symbol, count) == ("BTCUSDT", 60)
+    assert p50_ms == p99_ms == lowest_ms == -0.25
+    assert answers["When streams were down"][0][2] == "connected"
