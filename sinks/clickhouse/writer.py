@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from sinks.clickhouse.ddl import insert_sql
 from sinks.clickhouse.rows import REFUSED, Columns
 from sinks.clickhouse.tables import TABLES, Table
 from sinks.consumer import Partition
+
+logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)  # it logs each refused connection; we say it once
 
 CONTENT_CODES = frozenset((
     errors.ErrorCodes.CANNOT_PARSE_TEXT,

@@ -119,6 +119,25 @@ def test_an_id_can_be_read_back_from_its_two_columns(text: str) -> None:
     assert kinds.id_of(number, rest) == text
 
 
+@given(
+    st.lists(st.text("0123456789.-\n", max_size=4) | st.from_regex(r"-?[0-9]{1,21}(\.[0-9]{1,19})?", fullmatch=True))
+)
+def test_many_decimals_are_judged_as_one_by_one(values: list[str]) -> None:
+    def fits(kind: kinds.Kind, some: list[str]) -> bool:
+        try:
+            return kind.prepare(some) == some
+        except BadData:
+            return False
+
+    def plain(value: str) -> bool:
+        whole, point, part = value.removeprefix("-").partition(".")
+        digits = all(c in "0123456789" for c in whole + part)
+        return digits and 1 <= len(whole) <= 20 and (1 <= len(part) <= 18 if point else True)
+
+    assert fits(kinds.PRICE, values) == all(map(plain, values))
+    assert fits(kinds.OPTIONAL, values) == all(value == "" or plain(value) for value in values)
+
+
 candles = st.builds(
     samples.kline,
     is_closed=st.booleans(),
