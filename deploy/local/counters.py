@@ -16,7 +16,8 @@ RECORDS_OUT = "_records_out_total"
 ROWS = "marketprism_clickhouse_rows_total"
 LAG = ("_lag", "_lag_records")
 """Endings: records behind the end of the topic, of processors and sinks."""
-BOOK_STATES = "marketprism_books_state"
+BOOK_STATES = "marketprism_books_state_"
+"""Beginning of a name; the state follows."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Counters:
                     totals[topic] = totals.get(topic, 0) + s.value
                 elif s.name.endswith(LAG):
                     lag[service] = lag.get(service, 0) + int(s.value)
-                elif s.name == BOOK_STATES:
-                    state = s.labels.get("state", "?")
+                elif s.name.startswith(BOOK_STATES):
+                    state = s.name.removeprefix(BOOK_STATES)
                     books[state] = books.get(state, 0) + int(s.value)
         rates = self._rates(now_s, totals)
         frames, rows = rates.pop(FRAMES, 0.0), rates.pop(ROWS, 0.0)

@@ -135,9 +135,7 @@ def drop(client: Client, cut: disk.Cut) -> None:
     if cut.whole:
         client.execute(f"ALTER TABLE {table} DROP PARTITION ID '{cut.part.partition_id}'")
         return
-    ((middle,),) = client.execute(
-        f"SELECT toUnixTimestamp64Nano(quantileDeterministic(recv_time, _offset)) FROM {table}"
-    )
+    ((middle,),) = client.execute(f"SELECT toInt64(quantile(toUnixTimestamp64Nano(recv_time))) FROM {table}")
     client.execute(
         f"ALTER TABLE {table} DELETE WHERE toUnixTimestamp64Nano(recv_time) < {middle} SETTINGS mutations_sync = 1"
     )

@@ -21,6 +21,9 @@ marketprism_normalise_lag{partition="0",topic="raw.trade"} 3.0
 marketprism_normalise_lag{partition="1",topic="raw.trade"} 4.0
 marketprism_redis_lag_records{partition="1",topic="md.trade"} 5.0
 marketprism_simulator_lag_seconds 99.0
+marketprism_books_state_ok 3.0
+marketprism_books_state_stale 1.0
+marketprism_books_state_crossed 0.0
 """
 
 
@@ -35,6 +38,7 @@ def test_rates_are_differences() -> None:
     assert found.out_per_s == {"md.trade": 10.0}
     assert sum(found.lag.values()) == 12
     assert found.silent == ("api",)
+    assert "books 3 ok 1 stale" in found.line()
     assert found.line().startswith("in 25/s | out/s trade 10 | ")
     assert "DOWN api" in found.line()
 

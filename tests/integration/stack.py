@@ -45,30 +45,30 @@ class LocalStack:
     """Kafka, ClickHouse and Valkey from wheels and jars, as `make run` starts them."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._running = contextlib.ExitStack()
         self.servers: dict[str, servers.Running] = {}
 
     @cached_property
     def kafka(self) -> str:
         port, controller_port = servers.free_ports(2)
-        self._start(servers.kafka(self._data_dir / "kafka", JARS_DIR, port, controller_port, KAFKA_HEAP_MB))
+        self._start(servers.kafka(self.data_dir / "kafka", JARS_DIR, port, controller_port, KAFKA_HEAP_MB))
         return f"{servers.HOST}:{port}"
 
     @cached_property
     def clickhouse(self) -> ClickHouse:
         port, http_port = servers.free_ports(2)
-        self._start(servers.clickhouse(self._data_dir / "clickhouse", port, http_port, PASSWORDS))
+        self._start(servers.clickhouse(self.data_dir / "clickhouse", port, http_port, PASSWORDS))
         return clickhouse_address(servers.HOST, port, http_port)
 
     @cached_property
     def redis(self) -> str:
         (port,) = servers.free_ports(1)
-        self._start(servers.valkey(self._data_dir / "valkey", port))
+        self._start(servers.valkey(self.data_dir / "valkey", port))
         return f"redis://{servers.HOST}:{port}/0"
 
     def _start(self, server: servers.Server) -> None:
-        running = servers.Running(server, self._data_dir / "logs" / f"{server.name}.log")
+        running = servers.Running(server, self.data_dir / "logs" / f"{server.name}.log")
         self._running.enter_context(running)
         self.servers[server.name] = running
         running.wait_ready()

@@ -66,7 +66,7 @@ class Run:
         until(up, START_S, "the stack is up")
         self.tree = psutil.Process(self.process.pid).children(recursive=True)
         self.tree += [p for p in psutil.process_iter() if self._is_watcher(p)]
-        assert len(self.tree) >= 7  # supervisord, three servers, ClickHouse's engine, the guard, watchers
+        assert len(self.tree) >= 8  # supervisord, three servers, ClickHouse's engine, guard, simulator, watchers
 
     def _is_watcher(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
@@ -138,8 +138,8 @@ def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Calla
         for line in (first.data_dir / "logs" / "supervisord.log").read_text().splitlines()
         if "stopped: " in line
     ]
-    assert stopped[0] == "guard"
-    assert set(stopped[1:]) == {"kafka", "clickhouse", "valkey"}
+    assert stopped[:2] == ["simulator", "guard"]
+    assert set(stopped[2:]) == {"kafka", "clickhouse", "valkey"}
     assert (first.data_dir / "kafka" / "log" / ".kafka_cleanshutdown").exists()
 
     second = start()
@@ -182,7 +182,7 @@ def test_sighup_to_supervisord_ends_everything(start: Callable[..., Run]) -> Non
     assert run.nothing_left()
 
 
-def test_a_terminal_that_goes_away_ends_everything(tmp_path: Path, start: Callable[..., Run]) -> None:
+def test_a_terminal_that_goes_away_ends_everything(start: Callable[..., Run]) -> None:
     """Where a shell is the session's leader it passes SIGHUP on; where there is none, writing fails."""
     master, slave = pty.openpty()
     try:
@@ -194,56 +194,55 @@ def test_a_terminal_that_goes_away_ends_everything(tmp_path: Path, start: Callab
     assert run.nothing_left()
 
 
-def test_what_dies_comes_back_and_what_hangs_is_killed(start: Callable[..., Run]) -> None:
-    run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="3")
-    for name in ("valkey", "kafka", "clickhouse", "guard"):
+def new_pid(run: Run, name: str, old: int) -> bool:
+    try:
+        return run.info(name).pid not in (0, old)
+    except Unreachable:
+        return False
+
+
+def test_what_dies_comes_back(start: Callable[..., Run]) -> None:
+    run = start()
+    for name in ("valkey", "kafka", "clickhouse", "simulator", "guard"):
         before = run.info(name).pid
         os.kill(before, signal.SIGKILL)
-
-        def back(name: str = name, before: int = before) -> bool:
-            try:
-                return run.info(name).pid not in (0, before)
-            except Unreachable:
-                return False
-
-        until(back, 15, f"{name} is started again")
+        until(lambda name=name, before=before: new_pid(run, name, before), 15, f"{name} is started again")  # type: ignore[misc]
     endpoints = json.loads((run.data_dir / "endpoints.json").read_text())
-    status = subprocess.run(
-        [sys.executable, "-m", "deploy.local", "status"],
-        cwd=REPO,
-        env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
-        capture_output=True,
-        text=True,
-    )
-    rows = {line.split()[0]: line.split()[4] for line in status.stdout.splitlines()[1:]}
-    assert rows == {"valkey": "1", "kafka": "1", "clickhouse": "1", "guard": "1"}
     port = int(endpoints["metrics"]["guard"].split(":")[2].split("/")[0])
     until(lambda: scrape.problem(port, "/readyz") is None, 20, "the guard is ready again")
+    status = deploy_local("status", run)
+    rows = {line.split()[0]: line.split()[4] for line in status.stdout.splitlines()[1:]}
+    assert rows == {"valkey": "1", "kafka": "1", "clickhouse": "1", "simulator": "1", "guard": "1"}
 
 
-def test_a_second_run_is_refused(start: Callable[..., Run], tmp_path: Path) -> None:
-    run = start()
-    second = subprocess.run(
-        [sys.executable, "-m", "deploy.local", "run"],
-        cwd=REPO,
-        env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert second.returncode == 2
-    assert second.stderr == (
-        f"error: a stack already runs on {run.data_dir} (process {run.process.pid}): "
-        f"`make status` shows it, `make stop` ends it\n"
-    )
-    stop = subprocess.run(
-        [sys.executable, "-m", "deploy.local", "stop"],
+def test_what_hangs_is_killed(start: Callable[..., Run]) -> None:
+    run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="3")
+    before = run.info("simulator").pid
+    os.kill(before, signal.SIGSTOP)
+    until(lambda: new_pid(run, "simulator", before), 40, "the stopped simulator was replaced")
+    log = (run.data_dir / "logs" / "guard.log").read_text()
+    assert "killing a service that hangs" in log
+
+
+def deploy_local(command: str, run: Run) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.local", command],
         cwd=REPO,
         env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
         capture_output=True,
         text=True,
         timeout=90,
     )
-    assert stop.returncode == 0
+
+
+def test_a_second_run_is_refused(start: Callable[..., Run]) -> None:
+    run = start()
+    second = deploy_local("run", run)
+    assert second.returncode == 2
+    assert second.stderr == (
+        f"error: a stack already runs on {run.data_dir} (process {run.process.pid}): "
+        f"`make status` shows it, `make stop` ends it\n"
+    )
+    assert deploy_local("stop", run).returncode == 0
     assert run.process.wait(5) == 0
     assert run.nothing_left()
