@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from bench.harness import Figure, figure, one_core, rates
 from marketdata.candle import Sums
@@ -49,7 +51,8 @@ def make_frames() -> list[tuple[int, bytes]]:
 def normalise_all(frames: list[tuple[int, bytes]]) -> list[bytes]:
     """The bar's path. Every trade must come out."""
     venue = find_venue("binance", "spot")
-    normalise, rules = venue.normalisers["trade"], venue.rules["trade"]
+    normalise = cast("Callable[[bytes, Context], Sequence[Trade]]", venue.normalisers["trade"])
+    rules = venue.rules["trade"]
     contexts = [Context("binance", "spot", f"SYM{n}USDT", "1700000000000000000") for n in range(SYMBOLS)]
     accepts = [new_flow("trade", rules.continuous_ids, rules.max_ahead_ms).accept for _ in range(SYMBOLS)]
     encode = encoder("json")
@@ -57,7 +60,6 @@ def normalise_all(frames: list[tuple[int, bytes]]) -> list[bytes]:
     out: list[bytes] = []
     for symbol, frame in frames:
         for trade in normalise(frame, contexts[symbol]):
-            assert isinstance(trade, Trade)
             items = accepts[symbol](trade, clock_us)
             if items is None:
                 out.append(encode(trade))

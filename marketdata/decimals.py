@@ -5,7 +5,6 @@ A number is an integer `units` and a `scale`: units / 10**scale.
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -14,7 +13,6 @@ from marketdata.errors import UnparsableFrame
 TEXT_MAX: Final = 64
 """Longest number accepted: an exponent must not blow up into megabytes of zeros."""
 
-_is_plain = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII).fullmatch
 _POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(2 * TEXT_MAX))
 
 
@@ -25,9 +23,13 @@ def plain(text: str) -> str:
     """
     # the common cases, cheaper than the pattern: digits, one point, digits
     head, point, tail = text.partition(".")
-    if head.isdigit() and (tail.isdigit() or not point) and text.isascii() and len(text) <= TEXT_MAX:
-        return text
-    if _is_plain(text) and len(text) <= TEXT_MAX:
+    if (
+        head.isdigit()
+        and (tail.isdigit() or not point)
+        and (head[0] != "0" or len(head) == 1)
+        and text.isascii()
+        and len(text) <= TEXT_MAX
+    ):
         return text
     return _rewritten(text)
 

@@ -13,12 +13,16 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from marketdata.continuity import Continuity, OpenGap, Unnumbered, Verdict
+from marketdata.decimals import TEXT_MAX
 from marketdata.errors import BadData
 from marketdata.types import Gap, Trade
 from marketdata.validation import AGE_MAX_US, TIME_MAX_US, TIME_MIN_US, check_record, check_time
 
 PRICE_FACTOR_MAX = 10.0
 """A trade this many times above or below the last one needs another to confirm it."""
+
+ZERO = "0." + "0" * TEXT_MAX
+"""Plain text of a number above zero is greater than this as text: it has no needless leading zeros."""
 
 
 class Held(NamedTuple):
@@ -39,79 +43,134 @@ class Rejected(NamedTuple):
 Item = Trade | Gap | Held | Rejected
 
 
-class TradeFlow(Struct):
-    """State of one channel. `accept` every trade in order; `broken` when a connection opened that overlaps none."""
+class FlowState(Struct):
+    """What is persisted of a flow."""
 
     channel: str
     max_ahead_us: int
     ids: Continuity | None = None
     """Of a channel whose ids grow by one; else None."""
     unnumbered: Unnumbered | None = None
-    last_price: float = 0.0
+    last_price: str = ""
     held: Trade | None = None
-    duplicates: int = 0
-    """Since the caller last took it away."""
+
+
+class TradeFlow:
+    """One channel. `accept` every trade in order; `broken` when a connection opened that overlaps none.
+
+    The usual trade, next id and everything within bounds known to be good, is passed in one comparison; the bounds
+    are kept ready for that.
+    """
+
+    __slots__ = (
+        "_clock_us", "_ids", "_last_price", "_next_id", "_price_high", "_price_low", "_state", "_time_high_us",
+        "_time_low_us", "duplicates", "last_time_us",
+    )  # fmt: skip
+
+    def __init__(self, state: FlowState) -> None:
+        self._state = state
+        self._ids = state.ids
+        self._clock_us = -1
+        self._time_low_us = self._time_high_us = 0
+        self._next_id = -1
+        """The only id the usual trade can have; -1 while there is no usual trade."""
+        self._last_price = state.last_price
+        self._price_low = self._price_high = 0.0
+        self.last_time_us = 0
+        self.duplicates = 0
+        """Since the caller last took it away."""
+        self._make_ready()
+
+    def state(self) -> FlowState:
+        """The state as it is now, to be dumped."""
+        self._catch_up()
+        self._state.last_price = self._last_price
+        return self._state
 
     def broken(self, reason: str) -> None:
         """See `Continuity.broken`."""
-        (self.ids or self._unnumbered()).broken(reason)
+        self._catch_up()
+        (self._ids or self._unnumbered()).broken(reason)
+        self._next_id = -1
+
+    @property
+    def held(self) -> Trade | None:
+        """The trade that waits for its confirmation."""
+        return self._state.held
 
     def accept(self, trade: Trade, clock_us: int) -> Sequence[Item] | None:
         """Judge one trade. None, the usual answer, means: it is good, publish it as it is.
 
         `clock_us` is the venue's clock of the last heartbeat, 0 where none was seen.
         """
-        price = float(trade.price)  # for comparing magnitudes only
-        time_us = trade.trade_time_us
-        last = self.last_price
-        ids = self.ids
+        if clock_us != self._clock_us:
+            self._set_clock(clock_us)
         if (
-            ids is not None
-            and ids.last_id is not None
-            and int(trade.trade_id) == ids.last_id + 1
-            and last * 0.1 < price < last * 10.0
-            and float(trade.quantity) > 0.0
-            and TIME_MIN_US < time_us < TIME_MAX_US
-            and (not clock_us or clock_us - AGE_MAX_US < time_us <= clock_us + self.max_ahead_us)
-            and self.held is None
-        ):  # the usual case, in one go
-            ids.last_id += 1
-            ids.last_time_us = time_us
-            ids.break_reason = ""
-            self.last_price = price
+            int(trade.trade_id) == self._next_id
+            and self._price_low < float(trade.price) < self._price_high  # magnitudes only: a float will do
+            and trade.quantity > ZERO
+            and self._time_low_us < trade.trade_time_us <= self._time_high_us
+        ):
+            self._next_id += 1
+            self._last_price = trade.price
+            self.last_time_us = trade.trade_time_us
             return None
-        return self._judge(trade, price, clock_us)
+        self._catch_up()
+        out = self._judge(trade, clock_us)
+        self._make_ready()
+        return out
 
-    def _judge(self, trade: Trade, price: float, clock_us: int) -> Sequence[Item]:
+    def _set_clock(self, clock_us: int) -> None:
+        self._clock_us = clock_us
+        self._time_low_us = max(TIME_MIN_US, clock_us - AGE_MAX_US - 1) if clock_us else TIME_MIN_US
+        self._time_high_us = clock_us + self._state.max_ahead_us if clock_us else TIME_MAX_US - 1
+
+    def _catch_up(self) -> None:
+        """Tell the ids what passed without them."""
+        if self._next_id >= 0 and self._ids is not None and self._ids.last_id != self._next_id - 1:
+            self._ids.last_id, self._ids.last_time_us = self._next_id - 1, self.last_time_us
+
+    def _make_ready(self) -> None:
+        """Prepare the bounds of the usual trade. Two prices within a factor of 2 of a third are within 4 of each
+        other, so they need not be compared: well below `PRICE_FACTOR_MAX`."""
+        ids, usual = self._ids, self._state.held is None and bool(self._last_price)
+        if ids is None or ids.last_id is None or ids.break_reason or not usual:
+            self._next_id = -1
+            return
+        self._next_id, self.last_time_us = ids.last_id + 1, ids.last_time_us
+        price = float(self._last_price)
+        self._price_low, self._price_high = price / 2, price * 2
+
+    def _judge(self, trade: Trade, clock_us: int) -> Sequence[Item]:
+        state = self._state
         try:
             check_record(trade)
-            check_time(trade.trade_time_us, clock_us, self.max_ahead_us, trade.trade_id)
+            check_time(trade.trade_time_us, clock_us, state.max_ahead_us, trade.trade_id)
         except BadData as exc:
             return [Rejected(exc.code, exc.detail, trade.trade_id)]
-        if self.ids is not None and self.ids.last_id is not None and int(trade.trade_id) <= self.ids.last_id:
-            return self._go_on(trade, price)  # a repeat or a fill: its price is of another moment
+        if self._ids is not None and self._ids.last_id is not None and int(trade.trade_id) <= self._ids.last_id:
+            return self._go_on(trade)  # a repeat or a fill: its price is of another moment
         out: list[Item] = []
-        if self.held is not None:
-            held, self.held = self.held, None
+        if state.held is not None:
+            held, state.held = state.held, None
             if held.trade_id == trade.trade_id:
-                self.held = held
+                state.held = held
                 self.duplicates += 1
                 return []
-            held_price = float(held.price)
-            if near(price, held_price):
-                out += self._go_on(held, held_price)
+            if near(trade.price, held.price):
+                out += self._go_on(held)
             else:
-                detail = f"price {held.price}, before it {self.last_price:g}, after it {trade.price}"
+                detail = f"price {held.price}, before it {self._last_price}, after it {trade.price}"
                 out.append(Rejected("price_jump", detail, held.trade_id, held=True))
-        if self.last_price and not near(price, self.last_price):
-            self.held = trade
+        if self._last_price and not near(trade.price, self._last_price):
+            state.held = trade
             return [*out, Held(trade)]
-        return [*out, *self._go_on(trade, price)]
+        return [*out, *self._go_on(trade)]
 
-    def _go_on(self, trade: Trade, price: float) -> Sequence[Item]:
+    def _go_on(self, trade: Trade) -> Sequence[Item]:
         """The trade itself is good: what do the ids say?"""
-        if self.ids is not None:
-            step = self.ids.check(int(trade.trade_id), trade.trade_time_us)
+        if self._ids is not None:
+            step = self._ids.check(int(trade.trade_id), trade.trade_time_us)
         else:
             number = int(trade.trade_id) if trade.trade_id.isdigit() else None
             step = self._unnumbered().check(number, trade.trade_time_us)
@@ -122,23 +181,24 @@ class TradeFlow(Struct):
             return [Rejected("late_untracked", "its gap is no longer followed", trade.trade_id)]
         if step.verdict is Verdict.FILL:
             assert step.gap is not None
-            return [trade, gap_record(trade, self.channel, step.gap)]
-        self.last_price = price
-        return [trade] if step.gap is None else [gap_record(trade, self.channel, step.gap), trade]
+            return [trade, gap_record(trade, self._state.channel, step.gap)]
+        self._last_price = trade.price
+        return [trade] if step.gap is None else [gap_record(trade, self._state.channel, step.gap), trade]
 
     def _unnumbered(self) -> Unnumbered:
-        if self.unnumbered is None:
-            self.unnumbered = Unnumbered(self.channel)
-        return self.unnumbered
+        if self._state.unnumbered is None:
+            self._state.unnumbered = Unnumbered(self._state.channel)
+        return self._state.unnumbered
 
 
 def new_flow(channel: str, continuous_ids: bool, max_ahead_ms: int) -> TradeFlow:
     """A flow that has seen nothing."""
-    return TradeFlow(channel, max_ahead_ms * 1000, ids=Continuity(channel) if continuous_ids else None)
+    return TradeFlow(FlowState(channel, max_ahead_ms * 1000, ids=Continuity(channel) if continuous_ids else None))
 
 
-def near(price: float, other: float) -> bool:
-    return other / PRICE_FACTOR_MAX < price < other * PRICE_FACTOR_MAX
+def near(price: str, other: str) -> bool:
+    """Within a factor of `PRICE_FACTOR_MAX`; compares magnitudes only."""
+    return float(other) / PRICE_FACTOR_MAX < float(price) < float(other) * PRICE_FACTOR_MAX
 
 
 def gap_record(like: Trade, channel: str, gap: OpenGap) -> Gap:

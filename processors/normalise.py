@@ -17,7 +17,7 @@ from marketdata.codec import encoder
 from marketdata.continuity import Unnumbered, Verdict
 from marketdata.errors import BadData, ConfigError
 from marketdata.keys import Key, parse_key
-from marketdata.trade_flow import Held, Rejected, TradeFlow, build_gap, new_flow
+from marketdata.trade_flow import FlowState, Held, Rejected, TradeFlow, build_gap, new_flow
 from marketdata.validation import check_record, check_time
 from processors.app import Definition, Stage, reject, run
 from processors.metrics import Metrics
@@ -66,7 +66,7 @@ class Channel(Struct):
     """Those that carry it, oldest first."""
     was_closed: bool = False
     """A `disconnected` left it without connection, and none came since."""
-    trades: TradeFlow | None = None
+    trades: FlowState | None = None
     stream: Unnumbered | None = None
     held: HeldSource | None = None
 
@@ -83,11 +83,12 @@ class FeedState(Struct):
 class Feed:
     """A key's state in one raw topic."""
 
-    __slots__ = ("key", "state", "venue")
+    __slots__ = ("flows", "key", "state", "venue")
 
     def __init__(self, key: bytes, state: FeedState) -> None:
         self.key: Key = parse_key(key)
         self.state = state
+        self.flows = {name: TradeFlow(c.trades) for name, c in state.channels.items() if c.trades is not None}
         try:
             self.venue: Venue | None = find_venue(self.key.exchange, self.key.market)
         except ConfigError:
@@ -100,6 +101,18 @@ class Feed:
 
     def rules(self, channel: str) -> StreamRules:
         return self.known_venue().rules.get(channel) or StreamRules()
+
+    def flow(self, name: str) -> TradeFlow:
+        found = self.flows.get(name)
+        if found is None:
+            rules = self.rules(name)
+            found = self.flows[name] = new_flow(name, rules.continuous_ids, rules.max_ahead_ms)
+        return found
+
+    def dump(self) -> bytes:
+        for name, flow in self.flows.items():
+            self.channel(name).trades = flow.state()
+        return _dump(self.state)
 
     def channel(self, name: str) -> Channel:
         found = self.state.channels.get(name)
@@ -150,15 +163,12 @@ class Normaliser:
         return out
 
     def _trade(self, feed: Feed, headers: raw.Headers, source: SourceRecord, trade: t.Trade, out: list[Output]) -> None:
-        channel = feed.channel(headers.channel)
-        flow = channel.trades
-        if flow is None:
-            rules = feed.rules(headers.channel)
-            flow = channel.trades = new_flow(headers.channel, rules.continuous_ids, rules.max_ahead_ms)
+        flow = feed.flow(headers.channel)
         items = flow.accept(trade, feed.state.clock_us)
         if items is None:
             out.append(Output("md.trade", self._encode(trade), source.key))
             return
+        channel = feed.channel(headers.channel)
         for item in items:
             if isinstance(item, Held):
                 channel.held = hold(source)
@@ -238,8 +248,8 @@ class Normaliser:
                 for dead in channel.connections:  # it was killed outright and could not say so
                     out += self._status(feed, headers, source, name, "disconnected", reason, dead)
                 channel.connections = []
-                if channel.trades is not None:
-                    channel.trades.broken(reason)
+                if name in feed.flows:
+                    feed.flows[name].broken(reason)
                 if channel.stream is not None:
                     channel.stream.broken(reason)
                 feed.state.clock_us = 0
@@ -335,7 +345,7 @@ def definition(config: Config, metrics: Metrics) -> Definition:
             handle=normaliser.handle,
             new=lambda key: Feed(key, FeedState()),
             load=lambda key, blob: Feed(key, _load(blob)),
-            dump=lambda feed: _dump(feed.state),
+            dump=lambda feed: feed.dump(),
         )
         for topic in SOURCES
     ]

@@ -24,6 +24,8 @@ plain_text = st.from_regex(r"\A-?[0-9]{1,20}(\.[0-9]{1,20})?\Z")
         ("1.5E+3", "1500"),
         (".5", "0.5"),
         ("1.", "1"),
+        ("007.50", "7.50"),
+        ("-0.5", "-0.5"),
     ],
 )
 def test_plain(given_text: str, expected: str) -> None:

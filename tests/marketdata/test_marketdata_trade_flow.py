@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from marketdata.trade_flow import Held, Item, Rejected, TradeFlow, new_flow
+from marketdata.trade_flow import FlowState, Held, Item, Rejected, TradeFlow, new_flow
 from marketdata.types import Gap, Trade
 from marketdata.validation import AGE_MAX_US, REASONS
 
@@ -113,7 +113,7 @@ def test_state_survives_a_dump_at_any_point() -> None:
     for cut in range(len(trades)):
         head = flow()
         out = give(head, *trades[:cut])
-        tail = msgspec.json.decode(msgspec.json.encode(head), type=TradeFlow)
+        tail = TradeFlow(msgspec.json.decode(msgspec.json.encode(head.state()), type=FlowState))
         assert out + give(tail, *trades[cut:]) == whole
 
 
