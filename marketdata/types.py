@@ -49,7 +49,7 @@ class Record(Struct, frozen=True, kw_only=True, tag_field="type"):
 # --- trades ----------------------------------------------------------------------------------------
 
 
-class Trade(Record, frozen=True, kw_only=True, tag="trade"):
+class Trade(Record, frozen=True, kw_only=True, tag="trade", gc=False):
     """One execution, or with `aggregated` one taker order's fills at one price (an id space of its own)."""
 
     trade_id: str
