@@ -37,18 +37,18 @@ class Reading:
     """Services whose metrics did not answer."""
 
     def line(self) -> str:
-        out = " ".join(f"{topic.removeprefix('md.')} {rate:.0f}" for topic, rate in sorted(self.out_per_s.items()))
-        lag = sum(self.lag.values())
+        """The most telling figures first: a narrow terminal cuts the rest off."""
+        busy = sorted(((rate, topic) for topic, rate in self.out_per_s.items() if rate >= 0.5), reverse=True)
         books = " ".join(f"{n} {state}" for state, n in sorted(self.books.items()) if n)
         parts = [
             f"in {self.frames_per_s:.0f}/s",
-            f"out/s {out or '-'}",
-            f"rows {self.rows_per_s:.0f}/s",
-            f"lag {lag}",
+            f"lag {sum(self.lag.values())}",
             f"books {books or '-'}",
+            f"rows {self.rows_per_s:.0f}/s",
+            "out/s " + (" ".join(f"{topic.removeprefix('md.')} {rate:.0f}" for rate, topic in busy) or "-"),
         ]
         if self.silent:
-            parts.append("DOWN " + ",".join(self.silent))
+            parts.insert(0, "DOWN " + ",".join(self.silent))
         return " | ".join(parts)
 
 
