@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,16 +34,22 @@ class Aged(FromRecord):
     age_ms: int = Field(0, description="Time since we received it, at the moment of the answer")
 
 
-class Trade(FromRecord):
+# Rows are plain dataclasses: an answer has thousands of them, and a pydantic model takes ten times as long to make.
+
+
+@dataclass(slots=True)
+class Trade:
+    """One execution."""
+
     trade_id: str
     price: str
     quantity: str
-    side: Literal["buy", "sell", "unknown"] = Field(description="The taker's side")
-    trade_time_us: int = Field(description="When the exchange's matching engine traded, us since 1970")
-    recv_time_ns: str = Field(description="When we received it, ns since 1970")
-    aggregated: bool = Field(description="One taker order's fills at one price; ids of their own")
-    first_trade_id: str = ""
-    last_trade_id: str = ""
+    side: Annotated[Literal["buy", "sell", "unknown"], Field(description="The taker's side")]
+    trade_time_us: Annotated[int, Field(description="When the exchange's matching engine traded, us since 1970")]
+    recv_time_ns: Annotated[str, Field(description="When we received it, ns since 1970")]
+    aggregated: Annotated[bool, Field(description="One taker order's fills at one price; ids of their own")]
+    first_trade_id: str
+    last_trade_id: str
 
 
 class Trades(SymbolAnswer):
@@ -112,9 +119,12 @@ class Tickers(Answer):
     tickers: list[Ticker]
 
 
-class Kline(FromRecord):
-    open_time: int = Field(description="ms since 1970")
-    close_time: int = Field(description="ms since 1970, inclusive")
+@dataclass(slots=True)
+class Kline:
+    """One candle in its newest revision."""
+
+    open_time: Annotated[int, Field(description="ms since 1970")]
+    close_time: Annotated[int, Field(description="ms since 1970, inclusive")]
     open: str
     high: str
     low: str
@@ -128,24 +138,27 @@ class Kline(FromRecord):
     last_trade_id: str
     is_closed: bool
     status: Literal["provisional", "final", "revised"]
-    complete: bool = Field(description="Every trade of the interval is known to be in it")
-    reasons: list[str] = Field(description="Why it is not complete")
-    gaps: list[str] = Field(description="Ids of the gaps that touch it")
-    revision: int = Field(description="Grows when a final candle is corrected")
+    complete: Annotated[bool, Field(description="Every trade of the interval is known to be in it")]
+    reasons: Annotated[list[str], Field(description="Why it is not complete")]
+    gaps: Annotated[list[str], Field(description="Ids of the gaps that touch it")]
+    revision: Annotated[int, Field(description="Grows when a final candle is corrected")]
     source: Literal["trade", "agg_trade"]
     recv_time_ns: str
 
 
-class Gap(FromRecord):
+@dataclass(slots=True)
+class Gap:
+    """Data known not to be there."""
+
     gap_id: str
     channel: str
     reason: str
     first_missing_id: str
     last_missing_id: str
-    missing_count: int = Field(description="0: unknown, the stream has no consecutive ids")
-    filled_count: int = Field(description="How many of them came after all")
-    from_time_us: int = Field(description="Time of the last record before")
-    to_time_us: int = Field(description="Time of the first record after")
+    missing_count: Annotated[int, Field(description="0: unknown, the stream has no consecutive ids")]
+    filled_count: Annotated[int, Field(description="How many of them came after all")]
+    from_time_us: Annotated[int, Field(description="Time of the last record before")]
+    to_time_us: Annotated[int, Field(description="Time of the first record after")]
     epoch: int
     recv_time_ns: str
 

@@ -1,8 +1,10 @@
 """SQL over the views the ClickHouse sink keeps, and its rows as the API's models. Pure: text and values, no I/O.
 
-A page of rows is found in two steps inside one statement: the bound is read from the `_log` table in sort order, which
-stops after as many keys as asked for; then the view, which merges the versions of each key (FINAL), reads only what
-lies within the bound. Without it FINAL would merge a symbol's whole history to show its last hundred rows.
+Pages are read from the `_log` tables in their sort order with `LIMIT 1 BY key`, newest version first: the same rows as
+the views give, which apply FINAL, but reading stops after as many keys as asked for, where FINAL would first merge all
+that lies in the range.
+
+The columns of each statement stand in the order of the fields of the model its rows become.
 """
 
 from __future__ import annotations
@@ -57,8 +59,7 @@ def trades(key: Key, start_ms: int | None, end_ms: int | None, limit: int, aggre
 def klines(
     key: Key, interval: str, start_ms: int | None, end_ms: int | None, limit: int, provisional: bool = True
 ) -> Query:
-    # Whether the open candle counts is decided after merging: a candle's older versions say that it is open.
-    last = [] if provisional else ["is_closed"]
+    # Whether a candle is open is asked of its newest version: older ones of a closed candle say that it is.
     return _paged(
         "klines",
         f"{_ms('open_time')}, {_ms('close_time')}, "
@@ -69,7 +70,8 @@ def klines(
         ("open_time",),
         {**_params(key, start_ms, end_ms, limit), "interval": interval},
         start_ms is None,
-        last,
+        version="_version",
+        where_newest="" if provisional else "is_closed",
     )
 
 
@@ -117,16 +119,23 @@ def instruments() -> Query:
     return Query("SELECT exchange, market, symbol, instrument FROM instruments ORDER BY exchange, market, symbol", {})
 
 
+# clickhouse-driver gives 0 instead of False for the defaults of a sparsely stored column: hence bool().
+
+
 def to_trade(row: Row) -> models.Trade:
-    return models.Trade.model_construct(**dict(zip(_TRADE, row, strict=True)))
+    trade = models.Trade(*row)
+    trade.aggregated = bool(trade.aggregated)
+    return trade
 
 
 def to_kline(row: Row) -> models.Kline:
-    return models.Kline.model_construct(**dict(zip(_KLINE, row, strict=True)))
+    kline = models.Kline(*row)
+    kline.is_closed, kline.complete = bool(kline.is_closed), bool(kline.complete)
+    return kline
 
 
 def to_gap(row: Row) -> models.Gap:
-    return models.Gap.model_construct(**dict(zip(_GAP, row, strict=True)))
+    return models.Gap(*row)
 
 
 def to_snapshot(key: Key, row: Row) -> BookSnapshot:
@@ -150,43 +159,30 @@ def to_snapshot(key: Key, row: Row) -> BookSnapshot:
     )
 
 
-# Fields in the order the statements above select them.
-_TRADE = (
-    "trade_id", "price", "quantity", "side", "trade_time_us", "recv_time_ns", "aggregated", "first_trade_id",
-    "last_trade_id",
-)  # fmt: skip
-_KLINE = (
-    "open_time", "close_time", "open", "high", "low", "close", "volume", "quote_volume", "trade_count",
-    "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id", "is_closed", "status", "complete",
-    "reasons", "gaps", "revision", "source", "recv_time_ns",
-)  # fmt: skip
-_GAP = (
-    "gap_id", "channel", "reason", "first_missing_id", "last_missing_id", "missing_count", "filled_count",
-    "from_time_us", "to_time_us", "epoch", "recv_time_ns",
-)  # fmt: skip
-
-
 def _paged(
-    view: str,
+    table: str,
     columns: str,
     where: Sequence[str],
-    order: Sequence[str],
+    key: Sequence[str],
     params: dict[str, Any],
     newest_first: bool,
-    where_merged: Sequence[str] = (),
+    version: str = "",
+    where_newest: str = "",
 ) -> Query:
-    way, bound, beyond = ("DESC", "min", ">=") if newest_first else ("ASC", "max", "<=")
-    by = ", ".join(f"{c} {way}" for c in order)
-    inner = " AND ".join(where)
-    # An empty range has the bound 1970: then nothing is found either way. One key more than rows asked for, because
-    # the open candle may be left out after merging.
-    sql = (
-        f"WITH (SELECT {bound}({order[0]}) FROM (SELECT DISTINCT {', '.join(order)} FROM {view}_log WHERE {inner} "
-        f"ORDER BY {by} LIMIT %(keys)s)) AS edge "
-        f"SELECT {columns} FROM {view} WHERE {' AND '.join([*where, f'{order[0]} {beyond} edge', *where_merged])} "
-        f"ORDER BY {by} LIMIT %(rows)s"
+    """One page in the order of the key, each key once, in its newest version.
+
+    `where_newest` is asked of the newest version alone; at most one row of a page may fail it.
+    """
+    way = "DESC" if newest_first else "ASC"
+    by = [f"{column} {way}" for column in key]
+    order = ", ".join([*by, f"{version} DESC"] if version else by)
+    inner = (
+        f"SELECT {columns} FROM {table}_log WHERE {' AND '.join(where)} ORDER BY {order} LIMIT 1 BY {', '.join(key)}"
     )
-    return Query(sql, {**params, "keys": params["rows"] + 1})
+    if not where_newest:
+        return Query(f"{inner} LIMIT %(rows)s", params)
+    sql = f"SELECT * FROM ({inner} LIMIT %(rows)s + 1) WHERE {where_newest} LIMIT %(rows)s"
+    return Query(sql, params)
 
 
 def _params(key: Key, start_ms: int | None, end_ms: int | None, limit: int) -> dict[str, Any]:

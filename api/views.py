@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -23,9 +24,17 @@ def age_ms(now_ms: int, time_ns: str) -> int | None:
 
 
 def shown(model: type[M], record: object) -> M:
-    """The fields of `model` taken from a record or a model; our own records need no validation."""
-    fields = (name for name in model.model_fields if hasattr(record, name))
-    return model.model_construct(**{name: getattr(record, name) for name in fields})
+    """The fields of `model` taken from a record; our own records need no validation."""
+    names = (name for name in model.model_fields if hasattr(record, name))
+    return model.model_construct(**{name: getattr(record, name) for name in names})
+
+
+def trade(record: t.Trade) -> models.Trade:
+    return models.Trade(**{f.name: getattr(record, f.name) for f in fields(models.Trade)})
+
+
+def kline(record: t.Kline) -> models.Kline:
+    return models.Kline(**{f.name: getattr(record, f.name) for f in fields(models.Kline)})
 
 
 def quote(record: t.Bbo | None, now_ms: int) -> models.Quote | None:
@@ -93,7 +102,7 @@ def merge_klines(
             continue
         have = merged.get(record.open_time)
         if have is None or _version(record) > _version(have):
-            merged[record.open_time] = shown(models.Kline, record)
+            merged[record.open_time] = kline(record)
     ordered = [merged[at] for at in sorted(merged)]
     cut = ordered[:limit] if start_ms is not None else ordered[-limit:]
     return cut, beyond or len(ordered) > limit
@@ -108,6 +117,16 @@ def missing_klines(klines: Sequence[models.Kline], interval: str) -> list[int]:
         if len(found) >= MISSING_MAX:
             return found[:MISSING_MAX]
     return found
+
+
+def gaps_within(gaps: Iterable[models.Gap], klines: Sequence[models.Kline]) -> list[models.Gap]:
+    """Gaps that touch the time of these candles, in the streams they are made of, oldest first."""
+    if not klines:
+        return []
+    begin_us, end_us = klines[0].open_time * 1000, (klines[-1].close_time + 1) * 1000
+    sources = {k.source for k in klines}
+    found = [g for g in gaps if g.channel in sources and g.to_time_us >= begin_us and g.from_time_us < end_us]
+    return sorted(found, key=lambda g: (g.from_time_us, g.gap_id))
 
 
 def _version(candle: t.Kline | models.Kline) -> tuple[bool, int, int, str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -27,12 +27,18 @@ async def klines(context: Ctx, query: Annotated[KlinesQuery, Query()]) -> Envelo
     it (`complete`), and why not; `missing` names candles there are none of, `gaps` the trades known to be missing."""
     one = await context.find(query)
     limit = context.limited(query.limit)
-    rows = await context.history.select(
-        *queries.klines(one.key, query.interval, query.start, query.end, limit, query.provisional)
+    rows, (live, warnings), gaps = await asyncio.gather(
+        context.history.select(
+            *queries.klines(one.key, query.interval, query.start, query.end, limit, query.provisional)
+        ),
+        _live(context, one.key, query),
+        _trade_gaps(context, one.key, query.start, query.end),
     )
     cut = queries.page(rows, limit, newest_first=query.start is None)
-    live, warnings = await _live(context, one.key, query)
     found, cut_off = views.merge_klines([*map(queries.to_kline, cut.rows)], live, query.start, query.end, limit)
+    if len(gaps) > GAPS_MAX and found:
+        # Some of the gaps within the candles may not be among them: ask again for just their range.
+        gaps = await _trade_gaps(context, one.key, found[0].open_time, found[-1].close_time + 1)
     return ok(
         models.Klines.model_construct(
             **context.whose(one),
@@ -40,7 +46,7 @@ async def klines(context: Ctx, query: Annotated[KlinesQuery, Query()]) -> Envelo
             klines=found,
             has_more=cut.has_more or cut_off,
             missing=views.missing_klines(found, query.interval),
-            gaps=await _gaps(context, one.key, found),
+            gaps=views.gaps_within(gaps, found)[:GAPS_MAX],
             age_ms=views.age_ms(now_ms(), found[-1].recv_time_ns) if found else None,
             warnings=warnings,
         )
@@ -71,11 +77,7 @@ async def _live(context: Context, key: Key, query: KlinesQuery) -> tuple[list[t.
     return [r for r in records if isinstance(r, t.Kline) and (r.is_closed or query.provisional)], []
 
 
-async def _gaps(context: Context, key: Key, found: Sequence[models.Kline]) -> list[models.Gap]:
-    if not found:
-        return []
-    channels = sorted({k.source for k in found})
-    rows = await context.history.select(
-        *queries.gaps(key, found[0].open_time, found[-1].close_time + 1, GAPS_MAX, channels)
-    )
-    return [*map(queries.to_gap, rows[:GAPS_MAX])]
+async def _trade_gaps(context: Context, key: Key, start_ms: int | None, end_ms: int | None) -> list[models.Gap]:
+    """Gaps of trades in a range, one more than GAPS_MAX where there are more."""
+    rows = await context.history.select(*queries.gaps(key, start_ms, end_ms, GAPS_MAX, ("trade", "agg_trade")))
+    return [*map(queries.to_gap, rows)]

@@ -28,7 +28,7 @@ async def trades(context: Ctx, query: Annotated[TradesQuery, Query()]) -> Envelo
     source: Literal["live", "history"] = "history"
     if query.source == "live" or (query.source == "auto" and limit == 1 and not ranged):
         record = await context.latest.last(one.key, "trade")
-        found = [views.shown(models.Trade, record)] if isinstance(record, t.Trade) else []
+        found = [views.trade(record)] if isinstance(record, t.Trade) else []
         source = "live"
     if source == "history":
         rows = await context.history.select(*queries.trades(one.key, query.start, query.end, limit, query.aggregated))

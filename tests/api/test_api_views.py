@@ -21,7 +21,7 @@ WHOSE = {"environment": "test", "simulated": True, **r.WHOSE}
 
 
 def shown(*numbers: int, **fields: Any) -> list[models.Kline]:
-    return [views.shown(models.Kline, r.kline(n, **fields)) for n in numbers]
+    return [views.kline(r.kline(n, **fields)) for n in numbers]
 
 
 def opens(klines: list[models.Kline]) -> list[int]:
