@@ -1,8 +1,9 @@
 """The levels of one live order book: exact prices, best levels at hand, deep ones by price.
 
 Each level is one ready JSON fragment `["price","quantity"]` in the venue's own spelling, so that a view of the book is
-a join. The best levels stand in two parallel sorted lists (the window), all others in a dict: most work touches the
-window only, which keeps a thousand books inside the processor's cache.
+a join. The best levels stand in two parallel sorted sequences (the window), all others in a dict that is brought up to
+date in batches: with a thousand books what costs is memory that is not in the processor's cache, so most work touches
+the window alone, its keys stand side by side in an array, and a visit to the deep levels does many of them at once.
 
 Prices sort by a key. A price of at most 15 significant digits is exact as a float (distinct decimals give distinct
 floats, in the same order), so the key is the float; the first longer price turns the side over to integers scaled by a
@@ -11,8 +12,9 @@ power of ten. Either way `1.0` and `1.00` are one level, spelled as it came last
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from heapq import nsmallest
 from itertools import chain
 from math import inf
@@ -31,6 +33,9 @@ WINDOW_MIN = 40
 
 WINDOW_FILL = 60
 
+PENDING_MAX = 128
+"""Changes of deep levels that are collected before the dict takes them."""
+
 FLOAT_DIGITS = 15
 """Significant decimal digits a float holds exactly."""
 
@@ -40,16 +45,19 @@ _decode_levels = msgspec.json.Decoder(list[tuple[str, str]]).decode
 class BookSide:
     """One side. Keys ascend from the best price: for bids they are negative prices."""
 
-    __slots__ = ("_far", "_limit", "_near", "_near_keys", "edge", "edge_price", "is_bid", "levels_max", "scale")
+    __slots__ = (
+        "_far", "_limit", "_near", "_near_keys", "_pending", "edge", "edge_price", "is_bid", "levels_max", "scale",
+    )  # fmt: skip
 
     def __init__(self, is_bid: bool, levels_max: int) -> None:
         self.is_bid = is_bid
         self.levels_max = levels_max
         self.scale: int | None = None
         """Decimal places of integer keys; None while keys are floats."""
-        self._near_keys: list[float] = []
+        self._near_keys: MutableSequence[float] = array("d")
         self._near: list[str] = []
         self._far: dict[float, str] = {}
+        self._pending: dict[float, str] = {}  # changes of far levels, newer than _far; "": removed
         self._limit: float = inf  # near keys are at or below it, far keys above
         self.edge: float = -inf
         """Key of the worst price down to which the side is known complete; inf: all of it."""
@@ -57,7 +65,7 @@ class BookSide:
         """The same as a price: "" unknown, "0" (bids) or "inf" (asks) complete."""
 
     def __len__(self) -> int:
-        return len(self._near) + len(self._far)
+        return len(self._near) + len(self._all_far())
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -71,9 +79,10 @@ class BookSide:
 
     def fragments(self, levels: int) -> list[str]:
         """The best levels as JSON fragments, best first; 0: all."""
-        if levels and (levels <= len(self._near) or not self._far):
+        if levels and levels <= len(self._near):
             return self._near[:levels]
-        deep = self._near + [self._far[key] for key in sorted(self._far)]
+        far = self._all_far()
+        deep = self._near + [far[key] for key in sorted(far)]
         return deep[:levels] if levels else deep
 
     def levels(self, levels: int) -> list[Level]:
@@ -84,9 +93,9 @@ class BookSide:
         """True when the best `levels` are certainly the best: they lie within the range known complete."""
         if self.edge == inf:
             return True
-        keys = self._near_keys
+        keys: Sequence[float] = self._near_keys
         if len(keys) < levels:
-            keys = keys + sorted(self._far)
+            keys = [*keys, *sorted(self._all_far())]
         return len(keys) >= levels and keys[levels - 1] <= self.edge
 
     # --- writing -------------------------------------------------------------------------------------
@@ -115,13 +124,10 @@ class BookSide:
 
     def put(self, levels: Sequence[Level], keys: Sequence[float], sizes: Sequence[float]) -> None:
         """Set each level to its absolute size; zero removes it (removing an absent level is normal)."""
-        near_keys, near, far, limit = self._near_keys, self._near, self._far, self._limit
+        near_keys, near, pending, limit = self._near_keys, self._near, self._pending, self._limit
         for (price, quantity), key, size in zip(levels, keys, sizes, strict=True):
             if key > limit:
-                if size:
-                    far[key] = f'["{price}","{quantity}"]'
-                else:
-                    far.pop(key, None)
+                pending[key] = f'["{price}","{quantity}"]' if size else ""
                 continue
             i = bisect_left(near_keys, key)
             if i < len(near) and near_keys[i] == key:
@@ -133,23 +139,19 @@ class BookSide:
                 near_keys.insert(i, key)
                 near.insert(i, f'["{price}","{quantity}"]')
                 if len(near) > WINDOW_MAX:
-                    far[near_keys.pop()] = near.pop()
+                    pending[near_keys.pop()] = near.pop()
                     self._limit = limit = near_keys[-1]
-        if len(near) < WINDOW_MIN and far:
+        if len(near) < WINDOW_MIN and limit != inf:
             self._fill_window()
-        if len(near) + len(far) > self.levels_max + (self.levels_max >> 3):
+        elif len(pending) > PENDING_MAX:
+            self._all_far()
+        most = self.levels_max + (self.levels_max >> 3)
+        if len(near) + len(self._far) + len(pending) > most and len(self) > most:
             self._cap()
 
     def replace(self, levels: Sequence[Level], complete: bool) -> None:
         """The side becomes these levels (any order). `complete`: the venue has no more than these."""
-        self.scale = None
-        keys, sizes = self.numbers(levels)
-        by_key = {
-            key: f'["{price}","{quantity}"]'
-            for (price, quantity), key, size in zip(levels, keys, sizes, strict=True)
-            if size
-        }
-        self._set(by_key)
+        keys = self._load(levels)
         if complete:
             self.edge, self.edge_price = inf, "0" if self.is_bid else "inf"
         elif not levels:
@@ -162,25 +164,49 @@ class BookSide:
 
     def restore(self, levels: Sequence[Level], edge_price: str) -> None:
         """The side as `dump` left it."""
-        self.replace(levels, complete=True)
-        self.edge_price = edge_price
+        self._load(levels)
+        self.edge, self.edge_price = inf, edge_price
         if edge_price == "":
             self.edge = -inf
         elif edge_price != ("0" if self.is_bid else "inf"):
             self.edge = self.numbers([(edge_price, "0")])[0][0]
 
+    def _load(self, levels: Sequence[Level]) -> Sequence[float]:
+        self.scale = None
+        keys, sizes = self.numbers(levels)
+        self._set(
+            {
+                key: f'["{price}","{quantity}"]'
+                for (price, quantity), key, size in zip(levels, keys, sizes, strict=True)
+                if size
+            }
+        )
+        return keys
+
     def dump(self) -> str:
         """All levels as one JSON array, in no order."""
-        return "[" + ",".join(chain(self._near, self._far.values())) + "]"
+        return "[" + ",".join(chain(self._near, self._all_far().values())) + "]"
 
     # --- inside --------------------------------------------------------------------------------------
 
     def _set(self, by_key: dict[float, str]) -> None:
-        self._near_keys, self._near, self._far, self._limit = [], [], by_key, -inf
+        """The side becomes these fragments. Integer keys do not fit an array."""
+        self._near_keys, self._near = array("d") if self.scale is None else [], []
+        self._far, self._pending, self._limit = by_key, {}, -inf
         self._fill_window()
 
+    def _all_far(self) -> dict[float, str]:
+        """The levels outside the window, up to date."""
+        if self._pending:
+            removed = [key for key, fragment in self._pending.items() if not fragment]
+            self._far.update(self._pending)
+            for key in removed:
+                del self._far[key]
+            self._pending.clear()
+        return self._far
+
     def _fill_window(self) -> None:
-        far = self._far
+        far = self._all_far()
         wanted = WINDOW_FILL - len(self._near)
         for key in nsmallest(wanted, far) if len(far) > wanted else sorted(far):
             self._near_keys.append(key)
@@ -189,7 +215,7 @@ class BookSide:
 
     def _cap(self) -> None:
         """Forget the worst levels beyond the cap; from there on the side is not known."""
-        ordered = sorted(self._far)
+        ordered = sorted(self._all_far())
         kept = ordered[: max(self.levels_max - len(self._near), 0)]
         worst_key = kept[-1] if kept else self._near_keys[-1]
         self._far = {key: self._far[key] for key in kept}
@@ -211,7 +237,7 @@ class BookSide:
 
     def _rescale(self, scale: int) -> None:
         """Turn the keys into integers of `scale` decimal places."""
-        fragments = [*self._near, *self._far.values()]
+        fragments = [*self._near, *self._all_far().values()]
         prices = [_level(fragment)[0] for fragment in fragments]
         has_edge_price = self.edge not in (inf, -inf)
         needed = [*prices, self.edge_price] if has_edge_price else prices

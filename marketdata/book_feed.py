@@ -82,7 +82,7 @@ class BookFeed(Generic[P]):
         """The venue's time of that update."""
         self.steps: list[Step[P]] = []
         self._check = rules.check
-        self._ring: deque[Update[P]] = deque(maxlen=buffer_max)
+        self._ring: deque[tuple[int, int, int | None, int, P]] = deque(maxlen=buffer_max)  # as Update
         self._live: dict[str, None] = {}  # live connections, in order of appearance
         self._reached: dict[str, int] = {}  # during an overlap: newest id each connection delivered
         self._ahead: list[Update[P]] = []
@@ -166,7 +166,7 @@ class BookFeed(Generic[P]):
         if self._fast and self._check(self.last_id, first, last, prev) is Verdict.APPLY:  # type: ignore[arg-type]
             self.last_id = self.head = last
             self.head_time_us = event_time_us
-            self._ring.append(Update(first, last, prev, event_time_us, payload))
+            self._ring.append((first, last, prev, event_time_us, payload))
             if self.steps:
                 self.steps = []
             return Outcome.APPLY
@@ -371,7 +371,8 @@ class BookFeed(Generic[P]):
             return refused
         book_id, bridging = snapshot_id, True
         replay: list[Step[P]] = []
-        for update in self._ring:
+        for entry in self._ring:
+            update = Update(*entry)
             join = self.rules.bridge if bridging else self.rules.check
             verdict = join(book_id, update.first, update.last, update.prev)
             if verdict is Verdict.GAP:
@@ -425,7 +426,7 @@ class BookFeed(Generic[P]):
             lost_by=self._lost_by,
             connections=list(self._live),
             reached=dict(self._reached),
-            ring=[(u.first, u.last, u.prev, u.event_time_us, u.payload) for u in self._ring],
+            ring=list(self._ring),
             ahead=[(u.first, u.last, u.prev, u.event_time_us, u.payload) for u in self._ahead],
             pending=self._pending,
             hole=self._hole,
@@ -442,7 +443,7 @@ class BookFeed(Generic[P]):
         feed._bridging, feed._unproven, feed._lost_by = dump.bridging, dump.unproven, dump.lost_by
         feed._live = dict.fromkeys(dump.connections)
         feed._reached = dict(dump.reached)
-        feed._ring.extend(Update(*entry) for entry in dump.ring)
+        feed._ring.extend(dump.ring)
         feed._ahead = [Update(*entry) for entry in dump.ahead]
         feed._pending, feed._waited = dump.pending, dump.waited
         feed._hole, feed._hole_left = dump.hole, list(dump.hole_left)

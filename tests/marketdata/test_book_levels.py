@@ -196,10 +196,15 @@ def test_a_capped_book_is_right_within_its_known_range(prices: list[int], cap: i
     bids = [(str(p), "1") for p in range(1, 500)]
     book.replace(bids, [], limit=1000)
     model.apply(bids, [])
-    for price in prices:
+    for i, price in enumerate(prices):
         update = [(str(price), "0" if price % 3 == 0 else "2")]
         book.apply(update, [])
         model.apply(update, [])
+        if i % 7 == 0:
+            restored = LevelBook.load(book.dump(), cap)
+            assert view(restored, 0) == view(book, 0)
+            assert restored.bids.edge_price == book.bids.edge_price
+            book = restored
         known = [level for level in book.bids.levels(0) if Decimal(level[0]) >= Decimal(book.bids.edge_price)]
         assert known == [level for level in model.best(0)[0] if Decimal(level[0]) >= Decimal(book.bids.edge_price)]
         assert len(book.bids) <= cap + cap // 8
