@@ -20,24 +20,13 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from marketdata.candle import Candle, Sums
+from marketdata.candle_levels import INTERVALS_MS, CandleLevels, Level
 from marketdata.decimals import rescale, to_text, to_units
 from marketdata.keys import Key
 from marketdata.types import AnyRecord, FeedStatus, Gap, Heartbeat, Kline, KlineStatus, Trade
 
 Source = Literal["trade", "agg_trade"]
 
-INTERVALS_MS: dict[str, int] = {
-    "1m": 60_000,
-    "5m": 300_000,
-    "15m": 900_000,
-    "1h": 3_600_000,
-    "4h": 14_400_000,
-    "1d": 86_400_000,
-}
-"""All start at multiples of themselves since 1970 (UTC)."""
-
-RETAINED_MAX = 10_080
-"""Candles kept per interval, and the most that are closed at once after a long silence: a week of minutes."""
 OPEN_GAPS_MAX = 256
 EPOCH_SHIFT = 72
 """A trade's rank is its id with the epoch above it."""
@@ -65,36 +54,16 @@ class LateTrade(NamedTuple):
 Emitted = Kline | LateTrade
 
 
-class _Level:
-    """The candles of one interval."""
-
-    __slots__ = ("candles", "carry", "interval_ms", "name", "next_open")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.interval_ms = INTERVALS_MS[name]
-        self.candles: dict[int, Candle] = {}
-        self.next_open: int | None = None
-        """Open time of the first candle not closed yet; None before the first record."""
-        self.carry: int | None = None
-        """Close of the last closed candle."""
-
-    def floor(self, time_ms: int) -> int:
-        return time_ms - time_ms % self.interval_ms
-
-
 class KlineMachine:
     """One key's candles. `apply` each record of md.trade; `dump` and `restore` at any point between."""
 
     def __init__(self, key: Key, settings: KlineSettings) -> None:
         self._key, self._settings = key, settings
-        self._levels = [_Level(name) for name in settings.intervals]
+        self._candles = CandleLevels(settings.intervals, settings.revise_window_ms)
         self._source: Source | None = None
         self._instrument = ""
         self._clock_us = 0
         self._published_us = 0
-        self._chain_from_us: int | None = None
-        """Trade time of the first trade: what is older is unknown."""
         self._last_id: int | None = None
         self._last_trade_us = 0
         self._epoch = 0
@@ -102,9 +71,6 @@ class KlineMachine:
         self._connections: set[str] = set()
         self._proven = True
         self._price_scale = self._quantity_scale = 0
-        self._delta = Sums()
-        """Trades of one minute that are not in the candles yet."""
-        self._delta_minute = 0
         self.events: list[str] = []
         """Names of what was noticed, for counters; the caller empties it."""
 
@@ -132,20 +98,16 @@ class KlineMachine:
         if not self._accept_id(trade, source):
             self.events.append("duplicate")
             return ()
-        if self._chain_from_us is None:
-            self._begin_chain(time_us)
+        if self._candles.chain_from_us is None:
+            self._candles.begin_chain(time_us)
         self._instrument = trade.instrument or self._instrument
-        minute = self._levels[0].floor(time_us // 1000)
-        if minute != self._delta_minute:
-            self._fold()
-            self._delta_minute = minute
-        self._add(trade)
-        first = self._levels[0]
-        if first.next_open is None:
-            self._start(time_us // 1000)
-        elif minute < first.next_open:
-            return self._fold_late(trade)
-        return ()
+        sums, late = self._candles.delta(time_us // 1000)
+        self._add(trade, sums)
+        if not late:
+            return ()
+        lost = self._candles.fold()  # alone, so that its loss can be told
+        self.events.append("late_dropped" if lost else "late")
+        return [LateTrade(trade, lost)] if lost else ()
 
     def _accept_id(self, trade: Trade, source: Source) -> bool:
         """Follow the chain of ids. False for a trade already counted."""
@@ -160,13 +122,13 @@ class KlineMachine:
             # the skip's own record is missing (it expired unread): name it as the normaliser would
             self.events.append("unannounced_gap")
             gap_id = f"{source}:{last + 1}-{number - 1}"
-            self._touch(gap_id, self._last_trade_us, trade.trade_time_us)
+            self._candles.touch(gap_id, self._last_trade_us, trade.trade_time_us)
         self._last_id = number
         self._last_trade_us = trade.trade_time_us
         self._prove()
         return True
 
-    def _add(self, trade: Trade) -> None:
+    def _add(self, trade: Trade, sums: Sums) -> None:
         price, price_scale = to_units(trade.price)
         quantity, quantity_scale = to_units(trade.quantity)
         if price_scale != self._price_scale or quantity_scale != self._quantity_scale:
@@ -176,7 +138,7 @@ class KlineMachine:
         first_id, last_id = trade.first_trade_id or trade.trade_id, trade.last_trade_id or trade.trade_id
         first, last = self._rank(first_id, trade), self._rank(last_id, trade)
         count = int(last_id) - int(first_id) + 1 if trade.aggregated else 1
-        self._delta.add(price, quantity, trade.side == "buy", count, first, last, first_id, last_id)
+        sums.add(price, quantity, trade.side == "buy", count, first, last, first_id, last_id)
 
     def _rank(self, trade_id: str, trade: Trade) -> int:
         return (self._epoch << EPOCH_SHIFT) + (int(trade_id) if trade_id.isdigit() else trade.trade_time_us)
@@ -186,11 +148,7 @@ class KlineMachine:
             return
         if gap.missing_count and gap.filled_count >= gap.missing_count:
             self._gaps.pop(gap.gap_id, None)
-            for level in self._levels:
-                for candle in level.candles.values():
-                    if gap.gap_id in candle.gaps:
-                        candle.gaps.remove(gap.gap_id)
-                        candle.dirty = True
+            self._candles.heal(gap.gap_id)
             return
         if gap.filled_count:
             return  # known already; still open
@@ -201,7 +159,7 @@ class KlineMachine:
             if len(self._gaps) >= OPEN_GAPS_MAX:
                 self._gaps.pop(next(iter(self._gaps)))
             self._gaps[gap.gap_id] = (int(gap.first_missing_id), int(gap.last_missing_id))
-        self._touch(gap.gap_id, gap.from_time_us, gap.to_time_us)
+        self._candles.touch(gap.gap_id, gap.from_time_us, gap.to_time_us)
         self._prove()
 
     def _on_feed_status(self, status: FeedStatus) -> Sequence[Emitted]:
@@ -221,7 +179,7 @@ class KlineMachine:
         if self._connections:
             return ()
         self._proven = False
-        self._fold()
+        self._candles.fold()
         return [*self._revisions(status.recv_time_ns), *self._provisional(status.recv_time_ns)]
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> Sequence[Emitted]:
@@ -229,195 +187,57 @@ class KlineMachine:
         if now_us <= self._clock_us:
             return ()
         self._clock_us = now_us
-        self._fold()
+        self._candles.fold()
         watermark_ms = now_us // 1000 - self._settings.allowed_lateness_ms
-        if self._levels[0].next_open is None:
-            self._start(watermark_ms)
+        if not self._candles.started:
+            self._candles.start(watermark_ms)
         out: list[Emitted] = []
         out += self._revisions(heartbeat.recv_time_ns)
-        out += self._close_until(watermark_ms, heartbeat.recv_time_ns)
+        if self._candles.skip_until(watermark_ms):
+            self.events.append("candles_skipped")
+        for level, candle in self._candles.close_until(watermark_ms, self._proven):
+            out.append(self._kline(level, candle, "final", heartbeat.recv_time_ns))
         if now_us - self._published_us >= self._settings.provisional_interval_ms * 1000:
             self._published_us = now_us
             out += self._provisional(heartbeat.recv_time_ns)
         return out
 
-    # --- the candles --------------------------------------------------------------------------------
-
-    def _start(self, time_ms: int) -> None:
-        """Begin at the candles that hold this time."""
-        for level in self._levels:
-            level.next_open = level.floor(time_ms)
-
-    def _begin_chain(self, time_us: int) -> None:
-        self._chain_from_us = time_us
-        for level in self._levels:
-            for candle in level.candles.values():
-                candle.begun_before_capture = candle.open_time * 1000 <= time_us
-
-    def _candle(self, level: _Level, open_time: int) -> Candle | None:
-        """The candle, made where it is new; None where it was given up."""
-        candle = level.candles.get(open_time)
-        if candle is None and level.next_open is not None and open_time >= level.next_open:
-            chain = self._chain_from_us
-            candle = level.candles[open_time] = Candle(open_time, chain is None or open_time * 1000 <= chain)
-        return candle
-
-    def _fold(self) -> tuple[str, ...]:
-        """Put the waiting sums into the candles of all intervals; returns the intervals that had given theirs up."""
-        if not self._delta.count:
-            return ()
-        lost = []
-        for level in self._levels:
-            candle = self._candle(level, level.floor(self._delta_minute))
-            if candle is None:
-                lost.append(level.name)
-                continue
-            before = candle.last_price()
-            candle.sums.merge(self._delta)
-            candle.dirty = True
-            if candle.closed and candle.last_price() != before:
-                self._carry_on(level, candle)
-        self._delta = Sums()
-        return tuple(lost)
-
-    def _fold_late(self, trade: Trade) -> Sequence[Emitted]:
-        """A trade for a minute already closed: fold it alone, so that its loss can be told."""
-        lost = self._fold()
-        self.events.append("late_dropped" if lost else "late")
-        return [LateTrade(trade, lost)] if lost else ()
-
-    def _carry_on(self, level: _Level, candle: Candle) -> None:
-        """A closed candle's last price changed: so does that of the empty ones behind it."""
-        price = candle.last_price()
-        at = candle.open_time + level.interval_ms
-        assert level.next_open is not None
-        while at < level.next_open:
-            following = level.candles.get(at)
-            if following is None or following.sums.count:
-                return
-            following.flat, following.dirty = price, True
-            at += level.interval_ms
-        level.carry = price
-
-    def _touch(self, gap_id: str, from_us: int, to_us: int) -> None:
-        """Mark all candles that a gap touches."""
-        self._fold()
-        for level in self._levels:
-            if level.next_open is None:
-                self._start(to_us // 1000)
-            at, last = level.floor(from_us // 1000), level.floor(to_us // 1000)
-            at = max(at, last - RETAINED_MAX * level.interval_ms)
-            while at <= last:
-                candle = self._candle(level, at)
-                if candle is not None and gap_id not in candle.gaps:
-                    candle.gaps.append(gap_id)
-                    candle.dirty = True
-                at += level.interval_ms
-
     def _prove(self) -> None:
         """The ids have shown what was missed since the disconnect, if anything."""
-        if self._proven:
-            return
-        self._proven = True
-        for level in self._levels:
-            for candle in level.candles.values():
-                if candle.unproven:
-                    candle.unproven = False
-                    candle.dirty = True
+        if not self._proven:
+            self._proven = True
+            self._candles.prove()
 
     def _switch_source(self) -> None:
         """Single trades are captured from now on: open candles begin anew with them, and say so."""
-        self._fold()
-        self._source, self._chain_from_us, self._last_id = "trade", None, None
+        self._candles.restart_open()
+        self._source, self._last_id = "trade", None
         self._gaps.clear()
         self._connections.clear()
-        for level in self._levels:
-            for candle in level.candles.values():
-                if not candle.closed:
-                    candle.sums, candle.begun_before_capture, candle.gaps = Sums(), True, []
 
     def _grow(self, price_scale: int, quantity_scale: int) -> None:
         """Finer numbers than ever before: rewrite all sums in the finer scale."""
         price_digits = max(0, price_scale - self._price_scale)
         quantity_digits = max(0, quantity_scale - self._quantity_scale)
-        if not price_digits and not quantity_digits:
-            return
-        self._price_scale += price_digits
-        self._quantity_scale += quantity_digits
-        self._delta.grow(price_digits, quantity_digits)
-        for level in self._levels:
-            if level.carry is not None:
-                level.carry = rescale(level.carry, 0, price_digits)
-            for candle in level.candles.values():
-                candle.sums.grow(price_digits, quantity_digits)
-                if candle.flat is not None:
-                    candle.flat = rescale(candle.flat, 0, price_digits)
+        if price_digits or quantity_digits:
+            self._price_scale += price_digits
+            self._quantity_scale += quantity_digits
+            self._candles.grow(price_digits, quantity_digits)
 
     # --- output -------------------------------------------------------------------------------------
 
-    def _close_until(self, watermark_ms: int, recv_time_ns: str) -> list[Emitted]:
-        """Close every candle that ended by the watermark, earliest end first, shorter intervals first."""
-        out: list[Emitted] = []
-        for level in self._levels:
-            assert level.next_open is not None
-            behind = (watermark_ms - level.next_open) // level.interval_ms
-            if behind > RETAINED_MAX:
-                self.events.append("candles_skipped")
-                level.next_open += (behind - RETAINED_MAX) * level.interval_ms
-                level.carry = None
-        while True:
-            level = min(self._levels, key=_end_of_next)
-            if _end_of_next(level) > watermark_ms:
-                break
-            out.append(self._close_next(level, recv_time_ns))
-        if out:
-            self._give_up(watermark_ms)
-        return out
-
-    def _close_next(self, level: _Level, recv_time_ns: str) -> Kline:
-        assert level.next_open is not None
-        candle = self._candle(level, level.next_open)
-        assert candle is not None
-        candle.closed, candle.dirty = True, False
-        candle.unproven = not self._proven
-        if candle.sums.count:
-            level.carry = candle.sums.close
-        else:
-            candle.flat = level.carry
-        level.next_open += level.interval_ms
-        return self._kline(level, candle, "final", recv_time_ns)
-
-    def _give_up(self, watermark_ms: int) -> None:
-        """Forget closed candles behind the revise window; unproven ones stay until proof or the bound."""
-        for level in self._levels:
-            limit = watermark_ms - self._settings.revise_window_ms - level.interval_ms
-            old = [t for t, c in level.candles.items() if c.closed and not c.unproven and t <= limit]
-            over = len(level.candles) - len(old) - RETAINED_MAX
-            if over > 0:
-                old += sorted(t for t, c in level.candles.items() if c.closed and c.unproven)[:over]
-            for open_time in old:
-                del level.candles[open_time]
-
     def _revisions(self, recv_time_ns: str) -> list[Kline]:
         out = []
-        for level in self._levels:
-            for open_time in sorted(t for t, c in level.candles.items() if c.closed and c.dirty):
-                candle = level.candles[open_time]
-                candle.revision += 1
-                candle.dirty = False
-                out.append(self._kline(level, candle, "revised", recv_time_ns))
+        for level, candle in self._candles.changed(closed=True):
+            candle.revision += 1
+            out.append(self._kline(level, candle, "revised", recv_time_ns))
         return out
 
     def _provisional(self, recv_time_ns: str) -> list[Kline]:
-        out = []
-        for level in self._levels:
-            for open_time in sorted(t for t, c in level.candles.items() if c.dirty and not c.closed):
-                candle = level.candles[open_time]
-                candle.dirty = False
-                out.append(self._kline(level, candle, "provisional", recv_time_ns))
-        return out
+        changed = self._candles.changed(closed=False)
+        return [self._kline(level, candle, "provisional", recv_time_ns) for level, candle in changed]
 
-    def _kline(self, level: _Level, candle: Candle, status: KlineStatus, recv_time_ns: str) -> Kline:
+    def _kline(self, level: Level, candle: Candle, status: KlineStatus, recv_time_ns: str) -> Kline:
         sums, ps, qs = candle.sums, self._price_scale, self._quantity_scale
         if sums.count:
             prices = [to_text(p, ps) for p in (sums.open, sums.high, sums.low, sums.close)]
@@ -466,7 +286,6 @@ class KlineMachine:
                 "instrument": self._instrument,
                 "clock_us": self._clock_us,
                 "published_us": self._published_us,
-                "chain_from_us": self._chain_from_us,
                 "last_id": None if self._last_id is None else str(self._last_id),
                 "last_trade_us": self._last_trade_us,
                 "epoch": self._epoch,
@@ -474,22 +293,19 @@ class KlineMachine:
                 "connections": sorted(self._connections),
                 "proven": self._proven,
                 "scales": [self._price_scale, self._quantity_scale],
-                "delta": self._delta.dump(),
-                "delta_minute": self._delta_minute,
-                "levels": {level.name: _dump_level(level) for level in self._levels},
+                "candles": self._candles.dump(),
             }
         )
 
     @classmethod
     def restore(cls, key: Key, settings: KlineSettings, blob: bytes) -> KlineMachine:
-        """The machine that was dumped. Intervals new in the settings start afresh; removed ones are dropped."""
+        """The machine that was dumped."""
         state: dict[str, Any] = msgspec.json.decode(blob)
         machine = cls(key, settings)
         machine._source = state["source"]
         machine._instrument = state["instrument"]
         machine._clock_us = state["clock_us"]
         machine._published_us = state["published_us"]
-        machine._chain_from_us = state["chain_from_us"]
         machine._last_id = None if state["last_id"] is None else int(state["last_id"])
         machine._last_trade_us = state["last_trade_us"]
         machine._epoch = state["epoch"]
@@ -497,40 +313,5 @@ class KlineMachine:
         machine._connections = set(state["connections"])
         machine._proven = state["proven"]
         machine._price_scale, machine._quantity_scale = state["scales"]
-        machine._delta = Sums.restore(state["delta"])
-        machine._delta_minute = state["delta_minute"]
-        for level in machine._levels:
-            if level.name in state["levels"]:
-                _restore_level(level, state["levels"][level.name])
-            elif machine._clock_us:
-                level.next_open = level.floor(machine._clock_us // 1000)
+        machine._candles.restore(state["candles"], machine._clock_us)
         return machine
-
-
-def _end_of_next(level: _Level) -> int:
-    assert level.next_open is not None
-    return level.next_open + level.interval_ms
-
-
-def _dump_level(level: _Level) -> dict[str, Any]:
-    return {
-        "next_open": level.next_open,
-        "carry": None if level.carry is None else str(level.carry),
-        "candles": [
-            [
-                c.open_time, c.sums.dump(), c.begun_before_capture, c.gaps, c.unproven, c.closed, c.revision, c.dirty,
-                None if c.flat is None else str(c.flat),
-            ]
-            for c in level.candles.values()
-        ],
-    }  # fmt: skip
-
-
-def _restore_level(level: _Level, state: dict[str, Any]) -> None:
-    level.next_open = state["next_open"]
-    level.carry = None if state["carry"] is None else int(state["carry"])
-    for open_time, sums, begun, gaps, unproven, closed, revision, dirty, flat in state["candles"]:
-        candle = level.candles[open_time] = Candle(open_time, begun)
-        candle.sums, candle.gaps, candle.unproven, candle.closed = Sums.restore(sums), gaps, unproven, closed
-        candle.revision, candle.dirty = revision, dirty
-        candle.flat = None if flat is None else int(flat)

@@ -10,8 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketdata.candle_levels import INTERVALS_MS
 from marketdata.keys import Key
-from marketdata.kline import INTERVALS_MS, Emitted, KlineMachine, KlineSettings, LateTrade
+from marketdata.kline import Emitted, KlineMachine, KlineSettings, LateTrade
 from marketdata.trade_flow import new_flow
 from marketdata.types import AnyRecord, FeedStatus, Gap, Heartbeat, Kline, Trade
 
