@@ -2,110 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from deploy.local import checks, scrape
 from deploy.local.servers import REPO
-from deploy.local.supervisor_client import ProcessInfo, SupervisorClient, Unreachable
-from tests.integration.stack import JARS_DIR
-
-START_S, END_S = 120.0, 60.0
-STACK = "tests.integration.bare_stack"
-
-
-def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
-
-
-class Run:
-    """One run of the stack as a subprocess."""
-
-    def __init__(self, data_dir: Path, output: Path, *, terminal: int | None = None, **settings: str) -> None:
-        self.data_dir, self.output = data_dir, output
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("MARKETPRISM_")}
-        with output.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", STACK, str(REPO / "deploy" / "config" / "sim.yaml")],
-                cwd=REPO,
-                env={
-                    **clean,
-                    "MARKETPRISM_LOCAL__DATA_DIR": str(data_dir),
-                    "MARKETPRISM_LOCAL__JARS_DIR": str(JARS_DIR),
-                    "MARKETPRISM_LOCAL__KAFKA_HEAP_MB": "256",
-                    **settings,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=out if terminal is None else terminal,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def wait_up(self) -> None:
-        def up() -> bool:
-            assert self.process.poll() is None, self.output.read_text()
-            return (self.data_dir / "endpoints.json").exists()
-
-        until(up, START_S, "the stack is up")
-        self.tree = psutil.Process(self.process.pid).children(recursive=True)
-        self.tree += [p for p in psutil.process_iter() if self._is_watcher(p)]
-        assert len(self.tree) >= 8  # supervisord, three servers, ClickHouse's engine, guard, simulator, watchers
-
-    def _is_watcher(self, process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error):
-            return process.ppid() == 1 and str(self.data_dir) in " ".join(process.cmdline())
-        return False
-
-    @property
-    def supervisor_pid(self) -> int:
-        return int(checks.Lock(self.data_dir).owner()["supervisor_pid"])
-
-    def client(self) -> SupervisorClient:
-        known = json.loads((self.data_dir / "run" / "run.json").read_text())
-        return SupervisorClient(known["supervisor_port"], known["supervisor_password"])
-
-    def info(self, name: str) -> ProcessInfo:
-        return next(p for p in self.client().processes() if p.name == name)
-
-    def nothing_left(self) -> bool:
-        return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in self.tree if alive(p))
-
-    def end(self) -> None:
-        """For teardown, whatever happened."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(END_S)
-        for process in getattr(self, "tree", []):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
-def alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+from deploy.local.supervisor_client import Unreachable
+from tests.integration.local_run import END_S, Run, until
 
 
 @pytest.fixture
@@ -127,7 +38,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Callable[..., Run]) -> None:
     first = start()
     cluster = (first.data_dir / "kafka" / "log" / "meta.properties").read_text()
-    addresses = json.loads((first.data_dir / "endpoints.json").read_text())
+    addresses = first.endpoints()
     first.process.send_signal(signal.SIGINT)
     assert first.process.wait(END_S) == 0
     assert first.nothing_left()
@@ -144,7 +55,7 @@ def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Calla
 
     second = start()
     assert (second.data_dir / "kafka" / "log" / "meta.properties").read_text() == cluster
-    again = json.loads((second.data_dir / "endpoints.json").read_text())
+    again = second.endpoints()
     assert again["kafka"]["bootstrap_servers"] != addresses["kafka"]["bootstrap_servers"]
     second.process.send_signal(signal.SIGHUP)
     assert second.process.wait(END_S) == 0
@@ -207,7 +118,7 @@ def test_what_dies_comes_back(start: Callable[..., Run]) -> None:
         before = run.info(name).pid
         os.kill(before, signal.SIGKILL)
         until(lambda name=name, before=before: new_pid(run, name, before), 15, f"{name} is started again")  # type: ignore[misc]
-    endpoints = json.loads((run.data_dir / "endpoints.json").read_text())
+    endpoints = run.endpoints()
     port = int(endpoints["metrics"]["guard"].split(":")[2].split("/")[0])
     until(lambda: scrape.problem(port, "/readyz") is None, 20, "the guard is ready again")
     status = deploy_local("status", run)
