@@ -42,5 +42,5 @@ class Local(Section):
     hang_timeout_s: float = Field(
         30, gt=0, description="A service whose /livez fails for this long is killed, and so restarted"
     )
-    ready_timeout_s: float = Field(180, gt=0, description="How long a part may take to become ready before `run` says so")
+    ready_timeout_s: float = Field(180, gt=0, description="A part that is not ready after this long is named as such")
     stop_timeout_s: float = Field(60, gt=0, description="How long a clean stop may take before the rest is killed")
