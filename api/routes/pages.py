@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import fastapi_offline
 from fastapi import APIRouter, FastAPI, Request
@@ -63,11 +64,14 @@ async def landing(request: Request, context: Ctx) -> HTMLResponse:
         )
         for s in state.symbols[:SYMBOLS_SHOWN_MAX]
     ]
-    paths = request.app.openapi()["paths"]
-    ends = [
-        f'<tr><td><a href="{root}/docs">{escape(path)}</a></td><td>{escape(get["get"].get("summary", ""))}</td></tr>'
-        for path, get in paths.items()
-    ]
+    example = next(
+        (urlencode({"exchange": s.exchange, "market": s.market, "symbol": s.symbol}) for s in state.symbols), ""
+    )
+    ends = []
+    for path, methods in request.app.openapi()["paths"].items():
+        link = f"{path}?{example}" if "/data/" in path and example else path
+        summary = escape(methods["get"].get("summary", ""))
+        ends.append(f'<tr><td><a href="{root}{escape(link)}">{escape(path)}</a></td><td>{summary}</td></tr>')
     problems = "".join(f'<li class="{state.status}">{escape(p)}</li>' for p in state.problems)
     return HTMLResponse(
         PAGE.format(

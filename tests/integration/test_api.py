@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import http.client
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -270,6 +272,10 @@ def test_pages_work_without_the_internet(client: httpx.Client) -> None:
     assert landing.status_code == 200
     assert "Simulated" in landing.text
     assert "binance.spot.BTCUSDT" in landing.text
+    links = [html.unescape(link) for link in re.findall(r'href="(/[^"]*)"', landing.text)]
+    assert len(links) > 10
+    for link in links:
+        assert client.get(link).status_code == 200, link
     docs = client.get("/docs").text
     assert "https://" not in docs + landing.text
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
