@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class App:
         self._paused = False
         self._capturing = False
         self._torn = 0
+        self._recoveries = 0
         self._failed: BaseException | None = None
         self._topics_ready = asyncio.Event()
 
@@ -83,8 +84,7 @@ class App:
         self._surface()
         started_s = time.monotonic()
         ticking = asyncio.create_task(self._tick())
-        topics = threading.Thread(target=self._ensure_topics, args=(loop,), name="topics", daemon=True)
-        topics.start()
+        self._make_topics(loop)
         control = Control(self._config, loop, self._on_subscription, self._on_snapshot_request)
         try:
             if not await self._first(self._topics_ready, stop, KAFKA_WAIT_S):
@@ -92,9 +92,8 @@ class App:
             control.start()
             await self._first(control.caught_up, stop, KAFKA_WAIT_S if self._topics_ready.is_set() else 0.1)
             if not stop.is_set():
-                capture = asyncio.create_task(self._capture())
-                capture.add_done_callback(self._on_task_done)
-                self._background.add(capture)
+                self._spawn(self._capture())
+                self._spawn(self._seed(control))
             await stop.wait()
         finally:
             await self._end(control, ticking)
@@ -137,6 +136,9 @@ class App:
             self._service.log.critical("a task failed", exc_info=(type(exc), exc, exc.__traceback__))
             self._service.stop.set()
 
+    def _make_topics(self, loop: asyncio.AbstractEventLoop) -> None:
+        threading.Thread(target=self._ensure_topics, args=(loop,), name="topics", daemon=True).start()
+
     def _ensure_topics(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a thread: it waits while the broker is away."""
         try:
@@ -150,8 +152,9 @@ class App:
             loop.call_soon_threadsafe(self._on_topics)
 
     def _on_topics(self) -> None:
-        self.producer.release()
-        self._topics_ready.set()
+        if not self._topics_ready.is_set():
+            self.producer.release()
+            self._topics_ready.set()
 
     # --- capture ---
 
@@ -184,26 +187,30 @@ class App:
         return shard_of(key, settings.shards) == settings.shard
 
     async def _capture(self) -> None:
-        """Seed the desired state from the configuration, and begin."""
+        """Begin with the desired state as far as it is known: the configuration, and what others decided."""
         wanted = configured(self._config, self._mine)
-        for key, subscription in seeds(wanted, self._held, self._mine).items():
-            self._seed(key, subscription)
-            self._held[key] = subscription
         for market in self.markets.values():
             await market.start()
         self._capturing = True
         self._changed = {}
-        await self._apply({**wanted, **self._held})
+        decided = {key: s for key, s in self._held.items() if s is None or s.source != "config"}
+        await self._apply({**wanted, **decided})
         settings = self._config.ingest
         streams = sum(m.streams() for m in self.markets.values())
         symbols = sum(len(m.symbols()) for m in self.markets.values())
         give_back()
         events.capturing(symbols, streams, f"{settings.shard}/{settings.shards}")
 
-    def _seed(self, key: str, subscription: Subscription | None) -> None:
-        value = b"" if subscription is None else encode_subscription(subscription)
+    async def _seed(self, control: Control) -> None:
+        """Write the configuration's wishes, once all that others decided earlier is known."""
+        await control.caught_up.wait()
         now_ms = time.time_ns() // 1_000_000
-        self.producer.publish(Record(self._subscription_topic, key.encode(), value, [], now_ms, subscription is None))
+        for key, subscription in seeds(configured(self._config, self._mine), self._held, self._mine).items():
+            self._held[key] = subscription
+            value = b"" if subscription is None else encode_subscription(subscription)
+            self.producer.publish(
+                Record(self._subscription_topic, key.encode(), value, [], now_ms, subscription is None)
+            )
 
     def _on_subscription(self, key: str, subscription: Subscription | None) -> None:
         """A record of control.subscription, old or new."""
@@ -220,7 +227,10 @@ class App:
         changes, self._changed = self._changed, {}
         for key, subscription in changes.items():
             events.subscription(key, subscription.channels if subscription else [])
-        task = asyncio.create_task(self._apply(changes))
+        self._spawn(self._apply(changes))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(self._on_task_done)
@@ -259,6 +269,9 @@ class App:
             self._ticked_s = now_s
             self.producer.tick(now_s)
             self._mind_room()
+            if self.producer.recoveries != self._recoveries:  # the broker may have come back empty
+                self._recoveries = self.producer.recoveries
+                self._make_topics(asyncio.get_running_loop())
             recv_ns = time.time_ns()
             for market in self.markets.values():
                 market.tick(now_s, recv_ns)

@@ -31,6 +31,10 @@ class WeightBudget:
             self._sum -= self._spent.popleft()[1]
         return self._sum
 
+    def peek(self, now_s: float) -> int:
+        """The same without forgetting what is old: for other threads."""
+        return sum(weight for at_s, weight in list(self._spent) if at_s > now_s - WINDOW_S)
+
     def wait_s(self, weight: int, now_s: float, share: float = 1.0) -> float:
         """0 when a request of `weight` may go now, else seconds until it may.
 

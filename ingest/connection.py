@@ -28,6 +28,8 @@ PINGS_MISSED = 2.25
 RESUBSCRIBE_S_MAX = 600.0
 """Streams that never deliver are subscribed again at growing intervals up to this."""
 WATCHDOG_INTERVAL_S = 0.5
+PATIENCE_S_MAX = 6 * 3600.0
+"""A stream that keeps falling silent costs a replacement at most this often."""
 
 
 class Line:
@@ -80,6 +82,9 @@ class Host:
     metrics: Metrics
     market: tuple[str, str]
     heartbeat_interval_s: float
+    patience_s: dict[str, float]
+    """Silence timeouts of streams that turned out to rest longer than their channel's; by stream name, shared by all
+    connections of a market."""
     covered: Callable[[str, Group], bool]
     """(conn, group): does another live connection deliver all of it? Then `connected` overlaps."""
     on_book: Callable[[str, str, bytes, int], None]
@@ -109,6 +114,8 @@ class Connection:
         self.ended = ""
         self.broken = ""
         """Why this connection must be given up; set by `tick`."""
+        self.doubtful = ""
+        """Why it should be replaced with an overlap: some streams fell silent while others deliver. Set by `tick`."""
         self._host = host
         self._send = send
         self._conn_header: Header = ("conn", conn.encode())
@@ -355,22 +362,43 @@ class Connection:
                 self._say(ping, now_s)
 
     def _silence(self, now_s: float) -> str:
-        """Why the connection counts as broken, or "".
+        """Why the connection counts as broken, or "". Sets `doubtful`.
 
         A server that sends data but no pings is not called dead: venues change their ping interval without notice.
+        One silent stream beside others that deliver does not break their connection: a replacement with overlap brings
+        the stream back if that is possible, and costs the others nothing.
         """
         ping_s = self._limits.server_ping_interval_s
         if ping_s is not None and now_s - self._sign_s > PINGS_MISSED * ping_s:
             return "ping_timeout"
-        delivering = False
-        latest_s = 0.0
+        quiet = self._limits.quiet_channels
+        delivering = [line for line in self.lines.values() if line.frames]
+        if not delivering:
+            latest_s = max((n.retry_s for n in self.lines.values() if n.stream.channel not in quiet), default=0.0)
+            return "no_first_data" if 0 < latest_s < now_s else ""
+        silent = [line for line in delivering if self._is_silent(line, now_s)]
+        if silent:
+            said = f"silent {silent[0].stream.channel}"
+            if len(silent) == sum(1 for line in delivering if self._limit_s(line) is not None):
+                return said
+            self.doubtful = self.doubtful or said
+        return ""
+
+    def _limit_s(self, line: Line) -> float | None:
+        channel_s = self._limits.silence_timeout_s.get(line.stream.channel)
+        return None if channel_s is None else self._host.patience_s.get(line.stream.name, channel_s)
+
+    def _is_silent(self, line: Line, now_s: float) -> bool:
+        limit_s = self._limit_s(line)
+        return limit_s is not None and now_s - line.last_s > limit_s
+
+    def be_patient(self, now_s: float) -> None:
+        """A replacement comes for the silent streams; should they rest on it too (a halted or thin pair), each is
+        given twice the time before the next replacement."""
         for line in self.lines.values():
-            delivering = delivering or line.frames > 0
-            latest_s = max(latest_s, line.retry_s if line.stream.channel not in self._limits.quiet_channels else 0.0)
-            limit_s = self._limits.silence_timeout_s.get(line.stream.channel)
-            if line.frames and limit_s is not None and now_s - line.last_s > limit_s:
-                return f"silent {line.stream.channel}"
-        return "no_first_data" if latest_s and not delivering and now_s > latest_s else ""
+            limit_s = self._limit_s(line)
+            if limit_s is not None and line.frames and self._is_silent(line, now_s):
+                self._host.patience_s[line.stream.name] = min(PATIENCE_S_MAX, 2 * limit_s)
 
     def _first_data(self, now_s: float, recv_ns: int) -> None:
         """Subscribe again what was acknowledged and never came, while other streams of the connection deliver: to
@@ -410,14 +438,15 @@ class Connection:
         )
 
     def silent_streams(self) -> int:
-        return sum(1 for line in self.lines.values() if not self.delivers(line))
+        return sum(1 for line in list(self.lines.values()) if not self.delivers(line))
 
-    def can_replace(self, old: Connection) -> bool:
-        """Everything the old connection delivers comes over this one too."""
+    def can_replace(self, old: Connection, now_s: float) -> bool:
+        """Everything the old connection delivers comes over this one too; what fell silent there is no reason to
+        wait."""
         return not self._outbox and all(
             name in self.lines and self.delivers(self.lines[name])
             for name, line in old.lines.items()
-            if old.delivers(line)
+            if old.delivers(line) and not old._is_silent(line, now_s)
         )
 
 

@@ -97,6 +97,7 @@ class Feed:
             around.settings.reconnect_delay_s_min, around.settings.reconnect_delay_s_max, random.random
         )
         self._rotate_at_s = 0.0
+        self._not_before_s = 0.0  # after a failed replacement
         self._stopping = ""
         self._wake = asyncio.Event()
 
@@ -105,7 +106,7 @@ class Feed:
     @property
     def connections(self) -> list[Connection]:
         """Live connections, oldest first."""
-        return [link.connection for link in self._links if not link.connection.ended]
+        return [link.connection for link in list(self._links) if not link.connection.ended]
 
     def covered(self, conn: str, group: Group) -> bool:
         """Does a live connection other than `conn` deliver all of that (key, topic)?"""
@@ -127,8 +128,8 @@ class Feed:
 
     def rotate(self, conn: str) -> None:
         """Replace the connection `conn` now."""
-        if self._links and self._links[0].connection.conn == conn:
-            self._rotate_at_s = 0.0
+        if self._links and self._links[0].connection.conn == conn and len(self._links) == 1:
+            self._rotate_at_s = min(self._rotate_at_s, max(time.monotonic(), self._not_before_s))
             self._wake.set()
 
     def close(self, reason: str) -> None:
@@ -147,6 +148,8 @@ class Feed:
             link.connection.tick(now_s, recv_ns)
             if link.connection.broken and not link.connection.ended:
                 link.close(link.connection.broken)
+            elif link.connection.doubtful:
+                self.rotate(link.connection.conn)
 
     # --- the task ---
 
@@ -195,13 +198,15 @@ class Feed:
         """Open a second connection; close the old one when the new one delivers all. None: it did not come to that."""
         new = await self._try_open("rotation", on_failure=old)
         if new is None:
-            self._rotate_at_s = time.monotonic() + self._backoff.next_delay_s()
+            self._rotate_at_s = self._not_before_s = time.monotonic() + self._backoff.next_delay_s()
             return None
         limits = self._host.protocol.limits
         give_up_s = time.monotonic() + REPLACEMENT_WAIT_FACTOR * limits.first_data_timeout_s
         while not new.closed.is_set() and not old.closed.is_set():
-            if new.connection.can_replace(old.connection):
-                old.close("rotation")
+            now_s = time.monotonic()
+            if new.connection.can_replace(old.connection, now_s):
+                old.connection.be_patient(now_s)
+                old.close(old.connection.doubtful or "rotation")
                 break
             if time.monotonic() > give_up_s:
                 new.close("replacement_failed")
@@ -209,7 +214,7 @@ class Feed:
             await asyncio.sleep(GONE_POLL_S)
         if new.closed.is_set():
             self._drop(new)
-            self._rotate_at_s = time.monotonic() + self._backoff.next_delay_s()
+            self._rotate_at_s = self._not_before_s = time.monotonic() + self._backoff.next_delay_s()
             return None
         self._drop(old)
         return new
@@ -266,5 +271,6 @@ class Feed:
         deadline = time.monotonic() + seconds
         while not self._stopping and (left_s := deadline - time.monotonic()) > 0:
             self._wake.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()

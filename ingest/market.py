@@ -75,6 +75,7 @@ class Market:
             metrics=metrics,
             market=self.name,
             heartbeat_interval_s=settings.heartbeat_interval_s,
+            patience_s={},
             covered=self._covered,
             on_book=self.snapshots.on_frame,
             on_book_connected=self.snapshots.on_connected,
@@ -148,7 +149,7 @@ class Market:
     # --- what connections ask ---
 
     def connections(self) -> list[Connection]:
-        return [c for feed in self._feeds.values() for c in feed.connections]
+        return [c for feed in list(self._feeds.values()) for c in feed.connections]
 
     def _covered(self, conn: str, group: Group) -> bool:
         return any(feed.covered(conn, group) for feed in self._feeds.values())
@@ -188,12 +189,12 @@ class Market:
         task.add_done_callback(tasks.discard)
         task.add_done_callback(self._on_task_done)
 
-    # --- what surfaces ask ---
+    # --- what surfaces ask, from their own thread: iterate copies, change nothing ---
 
     def not_ready(self) -> str | None:
         """Why not all wanted streams are carried, or None."""
-        live = {name for c in self.connections() for name, line in c.lines.items() if c.delivers(line)}
-        wanted = [name for feed in self._feeds.values() for name in feed.group.streams]
+        live = {name for c in self.connections() for name, line in list(c.lines.items()) if c.delivers(line)}
+        wanted = [name for feed in list(self._feeds.values()) for name in list(feed.group.streams)]
         missing = [name for name in wanted if name not in live]
         return f"{len(missing)} of {len(wanted)} streams not delivering, {missing[0]} for one" if missing else None
 
@@ -201,7 +202,7 @@ class Market:
         return list(self._channels)
 
     def streams(self) -> int:
-        return sum(len(feed.group.streams) for feed in self._feeds.values())
+        return sum(len(feed.group.streams) for feed in list(self._feeds.values()))
 
     def silent(self) -> int:
         return sum(c.silent_streams() for c in self.connections())
@@ -216,7 +217,7 @@ class Market:
             "connections_open": float(len(self.connections())),
             "streams_subscribed": float(self.streams()),
             "streams_silent": float(self.silent()),
-            "rest_weight_used": float(self.rest.budget.used(time.monotonic())),
+            "rest_weight_used": float(self.rest.budget.peek(time.monotonic())),
             "books_waiting": float(self.snapshots.waiting),
         }
         skew_s = self.skew_s()

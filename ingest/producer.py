@@ -71,7 +71,8 @@ class RawProducer:
         self._number = 0
         self._failed: list[tuple[int, Record, str]] = []
         self._fatal = ""
-        self._recoveries = 0
+        self.recoveries = 0
+        """How often the client was replaced; topics may have to be made again."""
         self._retry_at_s = 0.0
         self._delivered_seen = 0
         self._progress_s = 0.0
@@ -234,8 +235,8 @@ class RawProducer:
         self._take_back()
         self._fatal = ""
         self._kafka = Producer(self._settings)
-        self._recoveries += 1
-        delay_s = min(RECOVERY_DELAY_S_MAX, 1.0 * 2 ** min(self._recoveries - 1, 10))
+        self.recoveries += 1
+        delay_s = min(RECOVERY_DELAY_S_MAX, 1.0 * 2 ** min(self.recoveries - 1, 10))
         self._held, self._retry_at_s = True, now_s + delay_s
         events.recovering(reason, delay_s)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -54,9 +56,12 @@ class Rest:
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=30.0),
         )
 
-    async def get(self, request: Request) -> Answer:
-        """One call; never raises on the network's or the venue's account."""
+    def get(self, request: Request) -> Coroutine[Any, Any, Answer]:
+        """One call, its weight spent at once; never raises on the network's or the venue's account."""
         self.budget.spend(request.weight, time.monotonic())
+        return self._get(request)
+
+    async def _get(self, request: Request) -> Answer:
         try:
             reply = await self._client.get(self._base_url + request.path, params=dict(request.query))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:

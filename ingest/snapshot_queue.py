@@ -102,7 +102,7 @@ class SnapshotQueue:
         return True
 
     def settled(self, symbol: str) -> None:
-        """The book found an anchor without a new snapshot: nothing is urgent any more."""
+        """The book found an anchor without a new snapshot, or has no connection: nothing is urgent any more."""
         book = self._books.get(symbol)
         if book is not None and book.wants is Why.ANCHOR:
             book.wants = None
@@ -113,7 +113,7 @@ class SnapshotQueue:
     @property
     def waiting(self) -> int:
         """Books that have updates and no anchor."""
-        return sum(1 for b in self._books.values() if b.anchored_s is None)
+        return sum(1 for b in list(self._books.values()) if b.anchored_s is None)
 
     def next(self, now_s: float) -> Pick | None:
         """The most urgent book that may be fetched now; call `started` when it goes out."""
@@ -148,6 +148,11 @@ class SnapshotQueue:
             book.deep = True
             book.deep_retry.reset()
             book.deep_at_s = now_s + self._reanchor_interval_s * (0.8 + 0.4 * self._random())
+
+    def dropped(self, symbol: str) -> None:
+        """The fetch came to nothing and nobody wants it any more (the connection is gone)."""
+        if (book := self._books.get(symbol)) is not None:
+            book.in_flight = False
 
     def failed(self, symbol: str, why: Why, now_s: float) -> None:
         """No reply, too old, or refused: again later, ever more slowly; nothing is forgotten."""

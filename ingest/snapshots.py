@@ -7,13 +7,15 @@ levels left undecoded; so both come to the same decisions. A snapshot is fetched
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from ingest.metrics import Metrics, events
 from ingest.records import Place, Record, Records
-from ingest.rest import Rest
+from ingest.rest import Answer, Rest
 from ingest.snapshot_queue import Pick, SnapshotQueue
 from marketdata.book_feed import BookFeed, Hole, Outcome, SnapshotVerdict
 from marketdata.errors import BadData
@@ -71,9 +73,11 @@ class Snapshots:
     def on_disconnected(self, symbol: str, conn: str, reason: str) -> None:
         feed = self._feed(symbol)
         feed.disconnected(conn, reason)
-        if reason == "unsubscribed" and not feed.connections:
-            self._feeds.pop(symbol, None)
-            self._queue.forget(symbol)
+        if not feed.connections:
+            self._queue.settled(symbol)  # a snapshot now would anchor nothing; the next update asks again
+            if reason == "unsubscribed":
+                self._feeds.pop(symbol, None)
+                self._queue.forget(symbol)
 
     def on_frame(self, symbol: str, conn: str, frame: bytes, recv_ns: int) -> None:  # noqa: ARG002
         """A book frame was published."""
@@ -123,33 +127,39 @@ class Snapshots:
     async def run(self) -> None:
         """Fetch what is due, within the budget, until cancelled."""
         while True:
-            now_s = time.monotonic()
-            pick = self._queue.next(now_s)
-            if pick is None:
-                await self._sleep(IDLE_CHECK_S)
-                continue
-            symbol, levels, share, why = pick
-            request = self._protocol.snapshot_request(symbol, levels)
-            wait_s = self._rest.budget.wait_s(request.weight, now_s, share)
-            if wait_s > 0:
-                await self._sleep(min(wait_s, IDLE_CHECK_S))
-                continue
             await self._slots.acquire()
-            self._queue.started(symbol, why, now_s)
-            fetch = asyncio.create_task(self._fetch(pick))
+            pick, wait_s = self._pick(time.monotonic())
+            if pick is None:
+                self._slots.release()
+                await self._sleep(wait_s)
+                continue
+            reply = self._rest.get(self._protocol.snapshot_request(pick.symbol, pick.levels))
+            fetch = asyncio.create_task(self._fetch(pick, reply))
             self._fetches.add(fetch)
             fetch.add_done_callback(self._fetched)
+
+    def _pick(self, now_s: float) -> tuple[Pick | None, float]:
+        """The next book to fetch, or how long until it is worth asking again."""
+        pick = self._queue.next(now_s)
+        if pick is None:
+            return None, IDLE_CHECK_S
+        weight = self._protocol.snapshot_request(pick.symbol, pick.levels).weight
+        wait_s = self._rest.budget.wait_s(weight, now_s, pick.share)
+        if wait_s > 0:
+            return None, min(wait_s, IDLE_CHECK_S)
+        self._queue.started(pick.symbol, pick.why, now_s)
+        return pick, 0.0
 
     def _fetched(self, fetch: asyncio.Task[None]) -> None:
         self._slots.release()
         self._fetches.discard(fetch)
         self._wake.set()
 
-    async def _fetch(self, pick: Pick) -> None:
-        symbol, levels, _, why = pick
+    async def _fetch(self, pick: Pick, reply: Coroutine[Any, Any, Answer]) -> None:
+        symbol, why = pick.symbol, pick.why
         outcome = "failed"
         try:
-            answer = await self._rest.get(self._protocol.snapshot_request(symbol, levels))
+            answer = await reply
             if answer.ok:
                 outcome = self._take(symbol, answer.body, answer.recv_ns)
             elif answer.status in (418, 429):
@@ -159,7 +169,9 @@ class Snapshots:
             self._metrics.count("snapshots", *self._market, outcome)
             if outcome in ("anchored", "waiting"):
                 self._queue.succeeded(symbol, why, now_s)
-            elif outcome != "unwanted":
+            elif outcome == "unwanted":
+                self._queue.dropped(symbol)
+            else:
                 self._queue.failed(symbol, why, now_s)
             feed = self._feeds.get(symbol)
             if feed is not None:
@@ -188,10 +200,9 @@ class Snapshots:
 
     async def _sleep(self, seconds: float) -> None:
         self._wake.clear()
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # not wait_for, which may swallow a cancellation (Python 3.11)
+                await self._wake.wait()
 
     async def stop(self) -> None:
         for fetch in list(self._fetches):

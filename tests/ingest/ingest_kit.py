@@ -78,6 +78,7 @@ def make_host(
         metrics=Metrics(),
         market=("binance", "spot"),
         heartbeat_interval_s=heartbeat_interval_s,
+        patience_s={},
         covered=covered,
         on_book=hooks.get("on_book", lambda *_: None),
         on_book_connected=hooks.get("on_book_connected", lambda *_: None),

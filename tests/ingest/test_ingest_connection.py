@@ -239,16 +239,36 @@ def test_data_without_pings_is_alive() -> None:
     assert b.connection.broken == ""
 
 
-def test_a_silent_stream_breaks_the_connection() -> None:
-    b = Bench(BOOK, TRADE)
+def test_a_silent_socket_is_broken() -> None:
+    b = Bench(BOOK, TICKER)
     b.ack()
     b.take(frame(BOOK))
+    b.take(frame(TICKER))
     while not b.connection.broken:
-        b.take(frame(TRADE))
+        b.connection.on_server_ping(b.now_s)
         b.tick(5.0, 1.0)
         assert b.now_s < 300
     assert b.connection.broken == "silent book"
     assert LIMITS.silence_timeout_s["book"] <= b.now_s - 100 < LIMITS.silence_timeout_s["book"] + 7
+
+
+def test_one_silent_stream_asks_for_a_replacement_ever_more_rarely() -> None:
+    b = Bench(BOOK, TRADE)
+    b.ack()
+    asked: list[float] = []
+    for limit_s in (120, 240, 480):
+        b.take(frame(BOOK))
+        begin_s = b.now_s
+        while not b.connection.doubtful:
+            b.take(frame(TRADE))
+            b.tick(5.0, 1.0)
+            assert b.now_s - begin_s < 600
+        asked.append(b.now_s - begin_s)
+        assert limit_s <= asked[-1] < limit_s + 7
+        assert b.connection.doubtful == "silent book"
+        b.connection.be_patient(b.now_s)
+        b.connection.doubtful = ""
+    assert b.connection.broken == ""
 
 
 def test_a_connection_that_never_delivers_is_broken() -> None:
@@ -305,11 +325,12 @@ def test_a_replacement_is_ready_when_it_delivers_all_the_old_one_did() -> None:
     old.ack()
     for name in (BOOK, TRADE):
         old.take(frame(name))  # the ticker never came: it is no reason to wait
-    assert not new.connection.can_replace(old.connection)
+    assert not new.connection.can_replace(old.connection, old.now_s)
     new.ack()
-    assert not new.connection.can_replace(old.connection)
+    assert not new.connection.can_replace(old.connection, old.now_s)
+    assert new.connection.can_replace(old.connection, old.now_s + 200)  # by then the old book has fallen silent
     new.take(frame(BOOK))
-    assert new.connection.can_replace(old.connection)
+    assert new.connection.can_replace(old.connection, old.now_s)
 
 
 def test_overlap_is_told_when_another_connection_carries_the_key() -> None:

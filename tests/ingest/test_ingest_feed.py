@@ -206,6 +206,24 @@ def test_a_silent_socket_is_replaced() -> None:
     drive(test)
 
 
+def test_one_silent_stream_is_replaced_without_hurting_the_others() -> None:
+    async def test() -> None:
+        limits = {"book": 0.4, "trade": 5.0}
+        async with FakeVenue().run() as venue, running(venue, silence_timeout_s=limits) as run:
+            await until(lambda: run.frames() > 2)
+            venue.subscribed[venue.sockets[0]].remove(BOOK)  # the venue forgets the stream and says nothing
+            await until(lambda: run.disconnects() == ["silent book"])
+            frames = run.frames()
+            await until(lambda: run.frames() > frames)
+            values = [connected_decoder.decode(r.value) for r in run.log.of("connected") if r.topic == "raw.trade"]
+            assert [(v.reason, v.overlaps) for v in values] == [("start", False), ("rotation", True)]
+        trades = [r for r in run.log.of("frame") if r.topic == "raw.trade"]
+        numbers = sorted({int(r.value.split(b'"t":')[1].split(b",")[0]) for r in trades})
+        assert numbers == list(range(numbers[0], numbers[-1] + 1))
+
+    drive(test)
+
+
 def test_live_changes_reach_the_running_connection() -> None:
     async def test() -> None:
         async with FakeVenue().run() as venue, running(venue) as run:

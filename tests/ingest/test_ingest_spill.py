@@ -5,7 +5,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.records import Record
@@ -53,7 +53,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_order_is_kept_and_nothing_lost(operations: list[tuple[str, int]]) -> None:
     """Whatever is appended is read in order; a restart repeats from an undelivered record on, never skips."""
     with tempfile.TemporaryDirectory() as name:
