@@ -14,12 +14,18 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from deploy.local import servers
+from ingest.app import kafka_settings
+from ingest.metrics import ProducerTally
+from ingest.producer import RawProducer
+from ingest.records import Record
+from ingest.spill import Spill
 from marketdata.raw import connected_decoder, disconnected_decoder
 from marketdata.topics import TOPICS
 from runtime.config import Config
+from runtime.kafka import ensure_topics
 from tests.integration import accounting, stack
 from tests.integration.conftest import ServiceFactory
 from tests.integration.services import Service
@@ -211,6 +217,50 @@ def test_what_was_spilled_survives_a_killed_ingest(config: Config, broker: Broke
     connects = [connected_decoder.decode(m.value) for m in told if m.headers["kind"] == "connected"]
     assert [c.overlaps for c in connects] == [False, False]
     assert [m.headers["kind"] for m in told].count("disconnected") == 1
+
+
+def test_records_that_come_back_are_sent_again_in_order(broker: Broker, config: Config, tmp_path: Path) -> None:
+    """The topic does not exist at first: Kafka returns the records, and takes them once it does."""
+    topic = f"{config.environment.topic_prefix}raw.trade"
+    settings = {**kafka_settings(config), "topic.metadata.propagation.max.ms": 300}
+    tally = ProducerTally()
+    producer = RawProducer(settings, Spill(tmp_path / "s", 1 << 24, 1 << 16), tally, 1.0, lambda r, why: None)
+    producer.release()
+    number = 0
+
+    def publish() -> bool:
+        nonlocal number
+        producer.publish(Record(topic, b"k%d" % (number % 3), b"%d" % number, [("kind", b"frame")], 1_700_000_000_000))
+        number += 1
+        producer.tick(time.monotonic())
+        return producer.recoveries > 0
+
+    until(publish, "records came back")
+    ensure_topics(config)
+
+    def drained() -> bool:
+        producer.tick(time.monotonic())
+        return not producer.spilling and producer.outstanding == 0
+
+    until(drained, "records sent again")
+    for _ in range(50):
+        publish()
+    producer.close(10)
+    assert tally.lost == 0
+    found: list[accounting.Message] = []
+
+    def readable() -> bool:
+        with contextlib.suppress(KafkaException):  # a partition may still be without a leader
+            found[:] = accounting.read_topics(config, ["raw.trade"])
+        return bool(found)
+
+    until(readable, "the topic can be read")
+    values: dict[str, list[int]] = defaultdict(list)
+    for m in found:
+        values[m.key].append(int(m.value))
+    assert {key: list(dict.fromkeys(numbers)) for key, numbers in values.items()} == {
+        f"k{n}": list(range(n, number, 3)) for n in range(3)
+    }
 
 
 def test_wishes_are_followed_live(config: Config, broker: Broker, service: ServiceFactory) -> None:
