@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 import xmlrpc.client
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 Unreachable = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 """What any call here may raise while supervisord starts or ends."""
 TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 60.0
+STOP_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,12 @@ class SupervisorClient:
     def kill(self, group: str, name: str) -> None:
         """SIGKILL; the process is then started again."""
         self._call("signalProcess", f"{group}:{name}", "KILL")
+
+    def stop(self, group: str, name: str, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End one process cleanly and leave it so. Raises TimeoutError where it has not ended by then."""
+        self._call("stopProcess", f"{group}:{name}", False)
+        deadline = time.monotonic() + timeout_s
+        while any(p.pid for p in self.processes() if p.name == name):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} has not ended {timeout_s:.0f} s after it was told to")
+            time.sleep(STOP_POLL_S)

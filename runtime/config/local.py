@@ -21,7 +21,7 @@ class Local(Section):
     )
     disk_free_bytes_min: int = Field(GIB, ge=0, description="Starting with less free space than this is refused")
     recordings_kept: int = Field(
-        5, ge=1, description="Topics and tables of this many recording runs are kept; starting one more drops the oldest"
+        5, ge=1, description="Topics and tables of this many recording runs are kept; one more drops the oldest"
     )
 
     # memory

@@ -20,8 +20,8 @@ from deploy.local.supervisor_client import ProcessInfo, SupervisorClient
 from tests.integration.stack import JARS_DIR
 
 START_S, END_S = 120.0, 60.0
-BARE = ("tests.integration.bare_stack", str(REPO / "deploy" / "config" / "sim.yaml"))
-WHOLE = ("deploy.local", "run")
+BARE_STACK = ("tests.integration.bare_stack", str(REPO / "deploy" / "config" / "sim.yaml"))
+FULL_STACK = ("deploy.local", "run")
 
 
 def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
@@ -33,15 +33,15 @@ def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
     raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
 
 
-class Run:
+class LocalRun:
     """One run of the stack as a subprocess."""
 
     def __init__(
         self,
+        command: tuple[str, ...],
         data_dir: Path,
         output: Path,
         *,
-        command: tuple[str, ...] = BARE,
         terminal: int | None = None,
         **settings: str,
     ) -> None:
@@ -81,6 +81,11 @@ class Run:
 
     def endpoints(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.data_dir / "endpoints.json").read_text())
+        return found
+
+    def metrics_ports(self) -> dict[str, int]:
+        """Of every service; the servers have none."""
+        found: dict[str, int] = json.loads((self.data_dir / "run" / "run.json").read_text())["metrics_ports"]
         return found
 
     @property

@@ -16,17 +16,17 @@ import pytest
 from deploy.local import checks, scrape
 from deploy.local.servers import REPO
 from deploy.local.supervisor_client import Unreachable
-from tests.integration.local_run import END_S, Run, until
+from tests.integration.local_run import BARE_STACK, END_S, LocalRun, until
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    runs: list[Run] = []
+def start(tmp_path: Path) -> Iterator[Callable[..., LocalRun]]:
+    runs: list[LocalRun] = []
 
-    def begin(**settings: Any) -> Run:
+    def begin(**settings: Any) -> LocalRun:
         data_dir = tmp_path / "a path with blanks; and #1 100%" / ("long-" * 20) / "data"
         data_dir.mkdir(parents=True, exist_ok=True)
-        runs.append(Run(data_dir, tmp_path / f"out{len(runs)}", **settings))
+        runs.append(LocalRun(BARE_STACK, data_dir, tmp_path / f"out{len(runs)}", **settings))
         runs[-1].wait_up()
         return runs[-1]
 
@@ -35,7 +35,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         run.end()
 
 
-def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Callable[..., Run]) -> None:
+def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Callable[..., LocalRun]) -> None:
     first = start()
     cluster = (first.data_dir / "kafka" / "log" / "meta.properties").read_text()
     addresses = first.endpoints()
@@ -62,7 +62,7 @@ def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Calla
     assert second.nothing_left()
 
 
-def test_killing_supervisord_leaves_no_orphan(start: Callable[..., Run]) -> None:
+def test_killing_supervisord_leaves_no_orphan(start: Callable[..., LocalRun]) -> None:
     run = start()
     os.kill(run.supervisor_pid, signal.SIGKILL)
     assert run.process.wait(END_S) == 1
@@ -70,7 +70,7 @@ def test_killing_supervisord_leaves_no_orphan(start: Callable[..., Run]) -> None
     assert "supervisord was killed by SIGKILL" in run.output.read_text()
 
 
-def test_killing_the_runner_leaves_no_orphan(start: Callable[..., Run]) -> None:
+def test_killing_the_runner_leaves_no_orphan(start: Callable[..., LocalRun]) -> None:
     run = start()
     run.process.kill()
     run.process.wait()
@@ -78,7 +78,7 @@ def test_killing_the_runner_leaves_no_orphan(start: Callable[..., Run]) -> None:
     until(lambda: not checks.Lock(run.data_dir).held(), 5, "the lock is free")
 
 
-def test_killing_both_leaves_no_orphan(start: Callable[..., Run]) -> None:
+def test_killing_both_leaves_no_orphan(start: Callable[..., LocalRun]) -> None:
     run = start()
     for pid in (run.process.pid, run.supervisor_pid):
         os.kill(pid, signal.SIGKILL)
@@ -86,14 +86,14 @@ def test_killing_both_leaves_no_orphan(start: Callable[..., Run]) -> None:
     until(run.nothing_left, END_S, "all processes are gone")
 
 
-def test_sighup_to_supervisord_ends_everything(start: Callable[..., Run]) -> None:
+def test_sighup_to_supervisord_ends_everything(start: Callable[..., LocalRun]) -> None:
     run = start()
     os.kill(run.supervisor_pid, signal.SIGHUP)
     assert run.process.wait(END_S) == 0
     assert run.nothing_left()
 
 
-def test_a_terminal_that_goes_away_ends_everything(start: Callable[..., Run]) -> None:
+def test_a_terminal_that_goes_away_ends_everything(start: Callable[..., LocalRun]) -> None:
     """Where a shell is the session's leader it passes SIGHUP on; where there is none, writing fails."""
     master, slave = pty.openpty()
     try:
@@ -105,28 +105,27 @@ def test_a_terminal_that_goes_away_ends_everything(start: Callable[..., Run]) ->
     assert run.nothing_left()
 
 
-def new_pid(run: Run, name: str, old: int) -> bool:
+def new_pid(run: LocalRun, name: str, old: int) -> bool:
     try:
         return run.info(name).pid not in (0, old)
     except Unreachable:
         return False
 
 
-def test_what_dies_comes_back(start: Callable[..., Run]) -> None:
+def test_what_dies_comes_back(start: Callable[..., LocalRun]) -> None:
     run = start()
     for name in ("valkey", "kafka", "clickhouse", "simulator", "guard"):
         before = run.info(name).pid
         os.kill(before, signal.SIGKILL)
         until(lambda name=name, before=before: new_pid(run, name, before), 15, f"{name} is started again")  # type: ignore[misc]
-    endpoints = run.endpoints()
-    port = int(endpoints["metrics"]["guard"].split(":")[2].split("/")[0])
+    port = run.metrics_ports()["guard"]
     until(lambda: scrape.problem(port, "/readyz") is None, 20, "the guard is ready again")
     status = deploy_local("status", run)
     rows = {line.split()[0]: line.split()[4] for line in status.stdout.splitlines()[1:]}
     assert rows == {"valkey": "1", "kafka": "1", "clickhouse": "1", "simulator": "1", "guard": "1"}
 
 
-def test_what_hangs_is_killed(start: Callable[..., Run]) -> None:
+def test_what_hangs_is_killed(start: Callable[..., LocalRun]) -> None:
     run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="3")
     before = run.info("simulator").pid
     os.kill(before, signal.SIGSTOP)
@@ -135,7 +134,7 @@ def test_what_hangs_is_killed(start: Callable[..., Run]) -> None:
     assert "killing a service that hangs" in log
 
 
-def deploy_local(command: str, run: Run) -> subprocess.CompletedProcess[str]:
+def deploy_local(command: str, run: LocalRun) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deploy.local", command],
         cwd=REPO,
@@ -146,7 +145,7 @@ def deploy_local(command: str, run: Run) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_second_run_is_refused(start: Callable[..., Run]) -> None:
+def test_a_second_run_is_refused(start: Callable[..., LocalRun]) -> None:
     run = start()
     second = deploy_local("run", run)
     assert second.returncode == 2

@@ -13,7 +13,7 @@ import pytest
 from clickhouse_driver import Client
 
 from deploy.local import scrape
-from tests.integration.local_run import END_S, WHOLE, Run, until
+from tests.integration.local_run import END_S, FULL_STACK, LocalRun, until
 
 CONTINUITY = """
 SELECT symbol, aggregated, count() AS rows, max(trade_id) - min(trade_id) + 1 AS ids, min(trade_id), max(trade_id)
@@ -26,11 +26,11 @@ class Whole:
 
     def __init__(self, tmp_path: Path) -> None:
         self.tmp_path = tmp_path
-        self.runs: list[Run] = []
+        self.runs: list[LocalRun] = []
 
-    def start(self) -> Run:
-        run = Run(
-            self.tmp_path / "data", self.tmp_path / f"out{len(self.runs)}", command=WHOLE,
+    def start(self) -> LocalRun:
+        run = LocalRun(
+            FULL_STACK, self.tmp_path / "data", self.tmp_path / f"out{len(self.runs)}",
             MARKETPRISM_SIMULATOR__SYMBOLS="[BTCUSDT, ETHUSDT]",
             MARKETPRISM_EXCHANGES__BINANCE__SPOT__SYMBOLS="[BTCUSDT, ETHUSDT]",
             MARKETPRISM_SIMULATOR__FRAMES_PER_S="60",
@@ -55,7 +55,7 @@ GROUP BY symbol, channel
 """
 
 
-def ask(run: Run, query: str) -> list[tuple[Any, ...]]:
+def ask(run: LocalRun, query: str) -> list[tuple[Any, ...]]:
     """Rows from ClickHouse, as its reader."""
     ch = run.endpoints()["clickhouse"]
     client = Client(ch["host"], port=ch["port"], user=ch["user"], password=ch["password"])
@@ -65,23 +65,23 @@ def ask(run: Run, query: str) -> list[tuple[Any, ...]]:
         client.disconnect()
 
 
-def trades(run: Run) -> dict[tuple[str, bool], tuple[int, int, int, int]]:
+def trades(run: LocalRun) -> dict[tuple[str, bool], tuple[int, int, int, int]]:
     """(symbol, aggregated) -> rows, ids from the first to the last, first id, last id."""
     return {(symbol, bool(aggregated)): tuple(figures) for symbol, aggregated, *figures in ask(run, CONTINUITY)}
 
 
-def health(run: Run) -> dict[str, Any]:
+def health(run: LocalRun) -> dict[str, Any]:
     with urllib.request.urlopen(run.endpoints()["api"]["health"], timeout=10) as answer:
         found: dict[str, Any] = json.loads(answer.read())
     return found
 
 
-def more_than(run: Run, count: int) -> bool:
+def more_than(run: LocalRun, count: int) -> bool:
     found = trades(run)
     return len(found) == 4 and all(rows > count for rows, *_ in found.values())
 
 
-def accounted(run: Run, before: dict[tuple[str, bool], tuple[int, int, int, int]]) -> bool:
+def accounted(run: LocalRun, before: dict[tuple[str, bool], tuple[int, int, int, int]]) -> bool:
     """What the exchange traded while nobody listened, between the runs, is named; all other ids are one row each.
 
     The market goes on while ingest starts, as a real one would."""
@@ -103,8 +103,7 @@ def accounted(run: Run, before: dict[tuple[str, bool], tuple[int, int, int, int]
 def test_a_second_run_goes_on_with_nothing_lost_and_nothing_doubled(whole: Whole) -> None:
     first = whole.start()
     assert "is NOT ready" not in first.output.read_text()
-    for name, url in first.endpoints()["metrics"].items():
-        port = int(url.split(":")[2].split("/")[0])
+    for name, port in first.metrics_ports().items():
         assert scrape.problem(port, "/livez") is None, name
     found = health(first)
     assert found["success"] is True
