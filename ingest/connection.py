@@ -12,89 +12,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from ingest.clock import VenueClock
-from ingest.metrics import ChannelTally, Metrics, events
+from ingest.lines import Group, Host, Line
+from ingest.metrics import events
 from ingest.pacing import Window
 from ingest.plan import batches
-from ingest.records import Header, Place, Record, Records, frame_record
+from ingest.records import Header, Place, frame_record
 from marketdata.errors import BadData
 from marketdata.raw import ConnectedValue, DisconnectedValue, encode_value
-from venues.contract import Ack, Data, Notice, Reply, Stream, Unknown, VenueError, VenueProtocol
+from venues.contract import Ack, Data, Notice, Reply, Stream, Unknown, VenueError
 
 PINGS_MISSED = 2.25
 """In server ping intervals: two missed, and some patience for the third."""
 RESUBSCRIBE_S_MAX = 600.0
 """Streams that never deliver are subscribed again at growing intervals up to this."""
 WATCHDOG_INTERVAL_S = 0.5
+OVERLAP_S_MIN = 1.0
+"""Two connections run beside each other at least this long before the old one closes."""
 PATIENCE_S_MAX = 6 * 3600.0
 """A stream that keeps falling silent costs a replacement at most this often."""
-
-
-class Line:
-    """One stream on this connection."""
-
-    __slots__ = (
-        "acked", "announced", "channel", "frames", "group", "is_book", "key", "last_s", "resubscribe_s", "retry_s",
-        "stream", "tally", "topic",
-    )  # fmt: skip
-
-    def __init__(self, stream: Stream, group: Group, tally: ChannelTally) -> None:
-        self.stream = stream
-        self.group = group
-        self.key = group.key
-        self.topic = group.topic
-        self.channel: Header = ("channel", stream.channel.encode())
-        self.is_book = stream.channel == "book"
-        self.tally = tally
-        self.frames = 0
-        self.last_s = 0.0
-        self.acked = False
-        self.announced = False
-        self.retry_s = 0.0  # when to subscribe again for want of a first frame; 0: not subscribed yet
-        self.resubscribe_s = 0.0  # how long that took last time
-
-
-@dataclass
-class Group:
-    """What is recorded together: one key in one raw topic."""
-
-    topic: str
-    key: bytes
-    symbol: str
-    lines: dict[str, Line] = field(default_factory=dict)
-    """By channel."""
-    connected: bool = False
-
-    @property
-    def place(self) -> tuple[str, bytes]:
-        return self.topic, self.key
-
-
-@dataclass(frozen=True)
-class Host:
-    """What a connection needs from around it."""
-
-    protocol: VenueProtocol
-    records: Records
-    publish: Callable[[Record], None]
-    metrics: Metrics
-    market: tuple[str, str]
-    heartbeat_interval_s: float
-    patience_s: dict[str, float]
-    """Silence timeouts of streams that turned out to rest longer than their channel's; by stream name, shared by all
-    connections of a market."""
-    covered: Callable[[str, Group], bool]
-    """(conn, group): does another live connection deliver all of it? Then `connected` overlaps."""
-    on_book: Callable[[str, str, bytes, int], None]
-    """(symbol, conn, frame, recv_ns) after a book frame was published."""
-    on_book_connected: Callable[[str, str, bool], None]
-    """(symbol, conn, overlaps)"""
-    on_book_disconnected: Callable[[str, str, str], None]
-    """(symbol, conn, reason)"""
-    on_shutdown: Callable[[str], None]
-    """(conn): the venue announced that it will close; open a replacement."""
 
 
 class Connection:
@@ -224,7 +161,7 @@ class Connection:
         host.publish(host.records.control(self.conn, frame, recv_ns, self.seq))
         host.metrics.count("control_frames", *host.market, type(what).__name__.lower())
         if isinstance(what, Ack):
-            self._acknowledged(what.request_id, recv_ns)
+            self._acknowledged(what.request_id, recv_ns, now_s)
         elif isinstance(what, VenueError):
             events.venue_error(".".join(host.market), self.conn, what.code, what.message)
             if what.request_id is not None:
@@ -236,7 +173,7 @@ class Connection:
             if what.kind == "shutdown":
                 host.on_shutdown(self.conn)
 
-    def _acknowledged(self, request_id: int, recv_ns: int) -> None:
+    def _acknowledged(self, request_id: int, recv_ns: int, now_s: float) -> None:
         method, streams = self._asked.pop(request_id, ("", []))
         lines = [self.lines[s.name] for s in streams if s.name in self.lines]
         if method == "unsubscribe":
@@ -244,7 +181,7 @@ class Connection:
             self.add([s for s in streams if s.name in self._wanted])
             return
         for line in lines:
-            line.acked = True
+            line.acked, line.acked_s = True, now_s
         for line in lines:
             if not line.announced and all(
                 other.acked and channel in self._limits.quiet_channels for channel, other in line.group.lines.items()
@@ -441,13 +378,31 @@ class Connection:
         return sum(1 for line in list(self.lines.values()) if not self.delivers(line))
 
     def can_replace(self, old: Connection, now_s: float) -> bool:
-        """Everything the old connection delivers comes over this one too; what fell silent there is no reason to
-        wait."""
-        return not self._outbox and all(
-            name in self.lines and self.delivers(self.lines[name])
-            for name, line in old.lines.items()
-            if old.delivers(line) and not old._is_silent(line, now_s)
-        )
+        """Everything is subscribed, and what the old connection delivered since then came over this one too.
+
+        A thin stream that neither of them delivered in the meantime is no reason to wait.
+        """
+        if self._outbox:
+            return False
+        for name, was in old.lines.items():
+            line = self.lines.get(name)
+            if line is None or (line.frames == 0 and not line.acked):
+                return False
+            if line.frames == 0 and was.last_s > line.acked_s:
+                return False
+            if line.acked and now_s - line.acked_s < OVERLAP_S_MIN:
+                return False
+        return True
+
+    def take_over(self, old: Connection, now_s: float, recv_ns: int) -> None:
+        """The old connection is about to close: say `connected`, overlapping, for thin streams that had no frame here
+        yet but are subscribed. Not for those that fell silent on the old one: what they missed nobody knows."""
+        for name, was in old.lines.items():
+            line = self.lines.get(name)
+            if line is None or line.announced or not was.announced or old._is_silent(was, now_s):
+                continue
+            if all(other.acked for other in line.group.lines.values()):
+                self._announce(line.group, recv_ns)
 
 
 def _reason_label(reason: str) -> str:

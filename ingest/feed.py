@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest.connection import Connection, Group, Host
+from ingest.connection import Connection
+from ingest.lines import Group, Host
 from ingest.metrics import events
 from ingest.pacing import Backoff, Window
 from ingest.plan import Group as StreamGroup
@@ -205,6 +206,7 @@ class Feed:
         while not new.closed.is_set() and not old.closed.is_set():
             now_s = time.monotonic()
             if new.connection.can_replace(old.connection, now_s):
+                new.connection.take_over(old.connection, now_s, time.time_ns())
                 old.connection.be_patient(now_s)
                 old.close(old.connection.doubtful or "rotation")
                 break

@@ -8,9 +8,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from ingest.budget import WeightBudget
-from ingest.connection import Connection, Group, Host
+from ingest.connection import Connection
 from ingest.feed import Around, Feed, attempts_window
 from ingest.instruments import Instruments
+from ingest.lines import Group, Host
 from ingest.metrics import Metrics, events
 from ingest.plan import Group as StreamGroup
 from ingest.plan import place, streams_max

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingest.connection import Group, Host
+from ingest.lines import Group, Host
 from ingest.metrics import Metrics
 from ingest.records import Record, Records
 from marketdata.raw import Headers, from_kafka

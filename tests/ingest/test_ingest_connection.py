@@ -320,17 +320,36 @@ def test_books_are_followed() -> None:
     ]
 
 
-def test_a_replacement_is_ready_when_it_delivers_all_the_old_one_did() -> None:
+def test_a_replacement_is_ready_when_it_delivers_what_the_old_one_does() -> None:
     old, new = Bench(BOOK, TICKER, TRADE), Bench(BOOK, TICKER, TRADE)
     old.ack()
     for name in (BOOK, TRADE):
-        old.take(frame(name))  # the ticker never came: it is no reason to wait
-    assert not new.connection.can_replace(old.connection, old.now_s)
+        old.take(frame(name))
+    new.tick(1.0)
+    assert not new.connection.can_replace(old.connection, new.now_s)  # nothing is acknowledged
     new.ack()
-    assert not new.connection.can_replace(old.connection, old.now_s)
-    assert new.connection.can_replace(old.connection, old.now_s + 200)  # by then the old book has fallen silent
+    assert not new.connection.can_replace(old.connection, new.now_s)  # it has just begun
+    new.tick(1.0)
+    assert new.connection.can_replace(old.connection, new.now_s)  # neither delivered anything since
+    old.now_s = new.now_s
+    old.take(frame(BOOK))
+    assert not new.connection.can_replace(old.connection, new.now_s)
     new.take(frame(BOOK))
-    assert new.connection.can_replace(old.connection, old.now_s)
+    assert new.connection.can_replace(old.connection, new.now_s)
+
+
+def test_thin_streams_are_taken_over_with_overlap_silent_ones_are_not() -> None:
+    covered = lambda _conn, _group: True  # noqa: E731
+    old, new = Bench(BOOK, TICKER), Bench(BOOK, TICKER, covered=covered)
+    old.ack()
+    old.take(frame(BOOK))
+    old.now_s += 100
+    old.take(frame(TICKER))
+    new.ack()
+    new.connection.take_over(old.connection, old.now_s + 50, RECV_NS)
+    (connected,) = new.log.of("connected")
+    assert connected.topic == "raw.ticker"
+    assert connected_decoder.decode(connected.value).overlaps
 
 
 def test_overlap_is_told_when_another_connection_carries_the_key() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ingest.connection import Host
 from ingest.feed import Around, Feed, attempts_window
+from ingest.lines import Host
 from ingest.plan import Group
 from marketdata.raw import connected_decoder, disconnected_decoder
 from runtime.config.ingest import Ingest
@@ -180,7 +180,7 @@ def test_an_announced_shutdown_rotates_at_once() -> None:
 
 def test_a_replacement_that_delivers_nothing_is_given_up() -> None:
     async def test() -> None:
-        async with FakeVenue().run() as venue, running(venue, first_data_timeout_s=0.4) as run:
+        async with FakeVenue().run() as venue, running(venue, first_data_timeout_s=1.0) as run:
             await until(lambda: run.frames() > 2)
             venue.deaf_from = 2
             first = run.feed.connections[0].conn
