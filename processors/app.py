@@ -28,6 +28,7 @@ from marketdata.topics import MD_DEAD_LETTER, TOPICS, Topic, topic_name
 from processors.cached_state import CachedState, Entry
 from processors.metrics import Metrics
 from processors.outputs import INTERNAL, Output, OutputSerializer, SourceRecord, dead_letter
+from processors.quiet import quieten
 from processors.watchdog import Progress, Watchdog, end_process
 from runtime.config import Config
 from runtime.kafka import ensure_topics
@@ -41,6 +42,9 @@ INDEX_BITS = 20
 POLL_TIMEOUT_S = 0.25
 MERGED_POLL_TIMEOUT_S = 0.02
 """With merged topics quixstreams waits for this long or 10,000 records, whatever comes first: it is pure latency."""
+FETCH_WAIT_MAX_MS = 50
+"""Taking partitions over asks the broker for the ends of each, one question after the other, and each waits behind a
+fetch that waits for data: at librdkafka's 500 ms, ten idle partitions and their changelogs take ten seconds."""
 STATISTICS_INTERVAL_MS = 1_000
 TOPIC_VISIBLE_TIMEOUT_S = 15.0
 QUEUED_INPUT_MAX_KBYTES = 16_384
@@ -100,7 +104,6 @@ class Topics(TopicManager):
         )
         return config
 
-
     def _get_or_create_broker_topic(self, topic: QuixTopic) -> QuixTopic:
         """A topic just created is not at once visible to a broker that is busy: ask again for a while."""
         deadline = time.monotonic() + TOPIC_VISIBLE_TIMEOUT_S
@@ -114,14 +117,25 @@ class Topics(TopicManager):
 
 
 class MarketApplication(Application):
-    """quixstreams' application, except that it ends when its partitions were lost, and flushes all state on a stop."""
+    """quixstreams' application, except that it ends when its partitions were lost, flushes all state on a stop, and
+    tells the watchdog while it takes partitions over."""
 
     caches: tuple[CachedState[Any], ...] = ()
+    progress: Progress
 
     def stop(self, fail: bool = False) -> None:
         for cache in self.caches:
             cache.flush_all = True
         super().stop(fail)
+
+    def _on_assign(self, consumer: Any, topic_partitions: Any) -> None:
+        self.progress.assigning = True
+        try:
+            super()._on_assign(consumer, topic_partitions)
+            ours = [(tp.topic, tp.partition) for tp in topic_partitions if tp.topic in self.progress.topics]
+            self.progress.assigned = ours  # eager rebalancing: these are all
+        finally:
+            self.progress.assigning = False
 
     def _on_lost(self, consumer: Any, topic_partitions: Any) -> None:  # noqa: ARG002 (quixstreams' signature)
         # Another process may have moved on with these partitions; our live objects and open transactions are stale.
@@ -173,6 +187,7 @@ def build(
             "heartbeat.interval.ms": k.heartbeat_interval_ms,
             "reconnect.backoff.max.ms": 1000,
             "queued.max.messages.kbytes": QUEUED_INPUT_MAX_KBYTES,
+            "fetch.wait.max.ms": FETCH_WAIT_MAX_MS,
             "statistics.interval.ms": STATISTICS_INTERVAL_MS,
             "stats_cb": progress.on_statistics,
             **k.extra,
@@ -189,6 +204,7 @@ def build(
             topic_admin=TopicAdmin(broker_address=k.bootstrap_servers, extra_config=producer), consumer_group=group
         ),
     )
+    app.progress = progress
     outputs = {
         topic.name: app.topic(
             topic_name(config.environment.topic_prefix, topic),
@@ -309,13 +325,13 @@ def wait_for_broker(config: Config) -> None:
 def run(service: Service, definition: Definition) -> None:
     """Run until SIGTERM. Ends the process with a status other than 0 when it cannot go on; a supervisor restarts it."""
     config = service.config
+    quieten()
     wait_for_broker(config)
     prefix = config.environment.topic_prefix
     progress = Progress([config.environment.source_topic(s) for stage in definition.stages for s in stage.sources])
     watchdog = Watchdog(
         client_settings(config),
         group=prefix + definition.name,
-        instance_id=instance_id(config, definition.name),
         progress=progress,
         timeout_s=config.processors.watchdog_timeout_s,
         session_timeout_s=config.kafka.session_timeout_ms / 1000,

@@ -10,24 +10,29 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from msgspec import Struct
 
 EXIT_STATUS = 70
 """EX_SOFTWARE: what the process ends with when it ends itself."""
 TICK_S = 0.25
 CHECK_INTERVAL_S = 2.0
+LAG_EVERY = 5
+"""While the loop advances the broker is asked only at every so many checks, for the lag that /metrics shows."""
 BROKER_TIMEOUT_S = 5.0
-NOT_MEMBER_FACTOR = 3
-"""A process that is not in its group may be waiting for a rebalance that others delay: give it longer."""
+STACK_LINES = 8
+"""How much of the loop's stack the last log line shows."""
+STARTING_FACTOR = 10
+"""Joining a group and taking over partitions has its own slow steps, and others may delay it: give it longer."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,8 @@ class BrokerView:
     """What the broker says about us."""
 
     answers: bool
-    member: bool = False
-    """The group holds a member with our instance id."""
     lag: int = 0
-    """Records waiting in the partitions assigned to us, or in the whole group where we are no member."""
+    """Records waiting in the partitions assigned to us; in all of them while none is."""
 
 
 class StuckDetector:
@@ -51,22 +54,18 @@ class StuckDetector:
         self.said: str | None = None
         """Why the loop counts as stuck (for /livez); None while it does not."""
 
-    def needs_view(self, progress: int) -> bool:
-        """False while the loop advances: then the broker need not be asked."""
-        return progress == self._progress
-
-    def observe(self, now_s: float, progress: int, view: BrokerView | None) -> str | None:
-        """One look. `view` is None where it was not asked for. Returns the reason to end the process, or None."""
-        if progress != self._progress or view is None or not view.answers or view.lag <= 0:
+    def observe(self, now_s: float, progress: int, view: BrokerView, starting: bool = False) -> str | None:
+        """One look. `starting`: partitions are being taken over. Returns the reason to end the process, or None."""
+        if progress != self._progress or not view.answers or view.lag <= 0:
             self._progress, self._since, self.said = progress, None, None
             return None
         if self._since is None:
             self._since = now_s
-        limit_s = self._timeout_s * (1 if view.member else NOT_MEMBER_FACTOR)
+        limit_s = self._timeout_s * (STARTING_FACTOR if starting else 1)
         stood_s = now_s - self._since
         if stood_s < limit_s:
             return None
-        where = "" if view.member else ", not a member of the group"
+        where = " while joining the group" if starting else ""
         self.said = f"no record processed for {stood_s:.0f} s with {view.lag} waiting{where}"
         return self.said
 
@@ -77,12 +76,16 @@ class Progress:
     def __init__(self, topics: list[str]) -> None:
         self.topics = topics
         """Input topics, with the environment's prefix."""
+        self.assigned: list[tuple[str, int]] = []
+        """Input partitions that are ours."""
         self.next_offset: dict[tuple[str, int], int] = {}
         self.processed = 0
         self.received = 0
         """Records received from the broker as the Kafka client counts them: grows while state is recovered."""
         self.joined = False
         """The group has given us our partitions (which may be none)."""
+        self.assigning = False
+        """The loop is in the middle of taking partitions over."""
 
     def on_message_processed(self, topic: str, partition: int, offset: int) -> None:
         self.processed += 1
@@ -126,7 +129,9 @@ class StandstillDetector:
 
 def end_process(reason: str) -> None:
     """Leave at once, without another checkpoint: the committed one is the truth."""
-    logging.getLogger("watchdog").error("ending the process", extra={"data": {"reason": reason}})
+    main = sys._current_frames().get(threading.main_thread().ident or 0)
+    stack = [line.strip() for line in traceback.format_stack(main)[-STACK_LINES:]] if main is not None else []
+    logging.getLogger("watchdog").error("ending the process", extra={"data": {"reason": reason, "loop_at": stack}})
     logging.shutdown()
     os._exit(EXIT_STATUS)
 
@@ -138,15 +143,14 @@ class Watchdog:
         self,
         client_settings: dict[str, Any],
         group: str,
-        instance_id: str,
         progress: Progress,
         timeout_s: float,
         session_timeout_s: float,
         on_lag: Callable[[dict[tuple[str, int], int]], None] = lambda _: None,
         end: Callable[[str], None] = end_process,
     ) -> None:
-        self._admin = AdminClient({**client_settings, "logger": logging.getLogger("rdkafka")})
-        self._group, self._instance_id = group, instance_id
+        # asks for the group's offsets without joining it
+        self._client = Consumer({**client_settings, "group.id": group}, logger=logging.getLogger("rdkafka"))
         self._progress = progress
         self._on_lag = on_lag
         self._end = end
@@ -177,52 +181,36 @@ class Watchdog:
                 self._end(reason)
 
     def _check_loop(self) -> None:
+        before, looks = -1, 0
         while not self._stop.wait(CHECK_INTERVAL_S):
-            progress = self._progress.count()
+            count = self._progress.count()
+            moved, before, looks = count != before, count, looks + 1
+            if moved and looks % LAG_EVERY:
+                continue
             view = self.look()
             if self._stop.is_set():
                 return
-            if reason := self.stuck.observe(time.monotonic(), progress, view):
+            starting = self._progress.assigning or not self._progress.joined
+            if reason := self.stuck.observe(time.monotonic(), count, view, starting):
                 self._end(reason)
 
     def look(self) -> BrokerView:
-        """Ask the broker who is in the group and how much waits."""
+        """Ask the broker how much waits for us."""
         try:
-            described = self._admin.describe_consumer_groups([self._group], request_timeout=BROKER_TIMEOUT_S)
-            members = described[self._group].result(timeout=BROKER_TIMEOUT_S).members
-            ours = [m for m in members if m.group_instance_id == self._instance_id]
-            wanted = [tp for m in ours for tp in m.assignment.topic_partitions] if ours else self._all_partitions()
-            lag = self._lag(
-                [TopicPartition(tp.topic, tp.partition) for tp in wanted if tp.topic in self._progress.topics]
-            )
-        except (KafkaException, TimeoutError):
+            lag = dict(self._lag(self._progress.assigned or self._all_partitions()))
+        except KafkaException:
             return BrokerView(answers=False)
         self._on_lag(lag)
-        return BrokerView(answers=True, member=bool(ours), lag=sum(lag.values()))
+        return BrokerView(answers=True, lag=sum(lag.values()))
 
-    def _all_partitions(self) -> list[TopicPartition]:
-        have = self._admin.list_topics(timeout=BROKER_TIMEOUT_S).topics
-        return [
-            TopicPartition(name, p) for name in self._progress.topics if name in have for p in have[name].partitions
-        ]
+    def _all_partitions(self) -> list[tuple[str, int]]:
+        have = self._client.list_topics(timeout=BROKER_TIMEOUT_S).topics
+        return [(name, p) for name in self._progress.topics if name in have for p in have[name].partitions]
 
-    def _lag(self, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
-        if not partitions:
-            return {}
-        ends = self._ask_offsets(partitions, OffsetSpec.latest())
-        starts = self._ask_offsets(partitions, OffsetSpec.earliest())
-        request = ConsumerGroupTopicPartitions(self._group, partitions)
-        answer = self._admin.list_consumer_group_offsets([request], request_timeout=BROKER_TIMEOUT_S)
-        committed = answer[self._group].result(timeout=BROKER_TIMEOUT_S).topic_partitions
-        lag = {}
-        for tp in committed:
-            at = (tp.topic, tp.partition)
-            # what is processed but not committed yet does not wait
-            lag[at] = max(0, ends[at] - max(tp.offset, starts[at], self._progress.next_offset.get(at, 0)))
-        return lag
-
-    def _ask_offsets(self, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        futures = self._admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=BROKER_TIMEOUT_S)
-        return {
-            (tp.topic, tp.partition): future.result(timeout=BROKER_TIMEOUT_S).offset for tp, future in futures.items()
-        }
+    def _lag(self, places: list[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], int]]:
+        """(place, records waiting there); what is processed but not committed yet does not wait."""
+        asked = [TopicPartition(topic, partition) for topic, partition in places]
+        for tp in self._client.committed(asked, timeout=BROKER_TIMEOUT_S) if asked else ():
+            place = (tp.topic, tp.partition)
+            low, high = self._client.get_watermark_offsets(tp, timeout=BROKER_TIMEOUT_S)
+            yield place, max(0, high - max(tp.offset, low, self._progress.next_offset.get(place, 0)))
