@@ -83,7 +83,7 @@ def gaps(
     channels: Iterable[str] = (),
     include_filled: bool = False,
 ) -> Query:
-    """Gaps that overlap the range."""
+    """Gaps that overlap the range. From the table with FINAL rather than the view: half the server's time per query."""
     where = [SYMBOL]
     if start_ms is not None:
         where.append(f"to_time >= {_at('start_ms')}")
@@ -97,7 +97,7 @@ def gaps(
     way = "DESC" if start_ms is None else "ASC"
     sql = (
         f"SELECT gap_id, channel, reason, {_id('first_missing_id')}, {_id('last_missing_id')}, missing_count, "
-        f"filled_count, {_us('from_time')}, {_us('to_time')}, epoch, {_ns('recv_time')} FROM gaps "
+        f"filled_count, {_us('from_time')}, {_us('to_time')}, epoch, {_ns('recv_time')} FROM gaps_log FINAL "
         f"WHERE {' AND '.join(where)} ORDER BY from_time {way}, channel {way}, gap_id {way}, epoch {way} "
         "LIMIT %(rows)s"
     )
