@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,15 +49,18 @@ def make_config(bootstrap: str, folder: Path) -> Config:
     )
 
 
-def publish(config: Config, topic: Topic, records: Iterable[Input]) -> int:
-    """Write the input; returns how many records there are."""
+def publish(
+    config: Config, topic: Topic, records: Iterable[Input], timestamps_ms: Callable[[int], int] | None = None
+) -> int:
+    """Write the input; returns how many records there are. `timestamps_ms`: of the n-th record; else the present."""
     ensure_topics(config)
     producer = Producer(producer_settings(config, linger_ms=50))
     count = 0
     for key, value, headers in records:
+        at_ms = 0 if timestamps_ms is None else timestamps_ms(count)
         while True:
             try:
-                producer.produce(topic_name(PREFIX, topic), value, key, headers=headers)
+                producer.produce(topic_name(PREFIX, topic), value, key, headers=headers, timestamp=at_ms)
                 break
             except BufferError:
                 producer.poll(0.1)

@@ -25,13 +25,8 @@ import msgspec
 from marketdata.errors import ImplausibleValue
 from marketdata.types import Level
 
-WINDOW_MAX = 80
-"""Best levels kept sorted; beyond it the worst moves to the dict."""
-
-WINDOW_MIN = 40
-"""Below it the window is filled up again; must be at least the levels of the fast view."""
-
-WINDOW_FILL = 60
+WINDOW = 40
+"""Best levels kept sorted at least. Views up to it need no sorting; a larger one costs each update a little more."""
 
 PENDING_MAX = 128
 """Changes of deep levels that are collected before the dict takes them."""
@@ -46,12 +41,17 @@ class BookSide:
     """One side. Keys ascend from the best price: for bids they are negative prices."""
 
     __slots__ = (
-        "_far", "_limit", "_near", "_near_keys", "_pending", "edge", "edge_price", "is_bid", "levels_max", "scale",
+        "_far", "_limit", "_near", "_near_keys", "_pending", "_window", "_window_fill", "_window_max", "edge",
+        "edge_price", "is_bid", "levels_max", "scale",
     )  # fmt: skip
 
-    def __init__(self, is_bid: bool, levels_max: int) -> None:
+    def __init__(self, is_bid: bool, levels_max: int, window: int) -> None:
         self.is_bid = is_bid
         self.levels_max = levels_max
+        window = min(window, levels_max // 2)  # the cap cuts outside the window
+        self._window = window  # filled up again below it,
+        self._window_fill = window + 20 + window // 10  # to this many,
+        self._window_max = window + 40 + window // 5  # and beyond this the worst moves to the dict
         self.scale: int | None = None
         """Decimal places of integer keys; None while keys are floats."""
         self._near_keys: MutableSequence[float] = array("d")
@@ -125,6 +125,7 @@ class BookSide:
     def put(self, levels: Sequence[Level], keys: Sequence[float], sizes: Sequence[float]) -> None:
         """Set each level to its absolute size; zero removes it (removing an absent level is normal)."""
         near_keys, near, pending, limit = self._near_keys, self._near, self._pending, self._limit
+        window_max = self._window_max
         for (price, quantity), key, size in zip(levels, keys, sizes, strict=True):
             if key > limit:
                 pending[key] = f'["{price}","{quantity}"]' if size else ""
@@ -138,10 +139,10 @@ class BookSide:
             elif size:
                 near_keys.insert(i, key)
                 near.insert(i, f'["{price}","{quantity}"]')
-                if len(near) > WINDOW_MAX:
+                if len(near) > window_max:
                     pending[near_keys.pop()] = near.pop()
                     self._limit = limit = near_keys[-1]
-        if len(near) < WINDOW_MIN and limit != inf:
+        if len(near) < self._window and limit != inf:
             self._fill_window()
         elif len(pending) > PENDING_MAX:
             self._all_far()
@@ -207,7 +208,7 @@ class BookSide:
 
     def _fill_window(self) -> None:
         far = self._all_far()
-        wanted = WINDOW_FILL - len(self._near)
+        wanted = self._window_fill - len(self._near)
         for key in nsmallest(wanted, far) if len(far) > wanted else sorted(far):
             self._near_keys.append(key)
             self._near.append(far.pop(key))
@@ -258,9 +259,9 @@ class LevelBook:
 
     __slots__ = ("asks", "bids")
 
-    def __init__(self, levels_max: int = 5000) -> None:
-        self.bids = BookSide(True, levels_max)
-        self.asks = BookSide(False, levels_max)
+    def __init__(self, levels_max: int = 5000, window: int = WINDOW) -> None:
+        self.bids = BookSide(True, levels_max, window)
+        self.asks = BookSide(False, levels_max, window)
 
     def check(self, bids: Sequence[Level], asks: Sequence[Level]) -> Checked:
         """What `put` takes. Raises ImplausibleValue; the levels of the book stay as they are."""
@@ -333,10 +334,10 @@ class LevelBook:
         return f'["{self.bids.edge_price}","{self.asks.edge_price}",{self.bids.dump()},{self.asks.dump()}]'.encode()
 
     @classmethod
-    def load(cls, payload: bytes, levels_max: int = 5000) -> LevelBook:
+    def load(cls, payload: bytes, levels_max: int = 5000, window: int = WINDOW) -> LevelBook:
         """The book that `dump` wrote."""
         bid_edge, ask_edge, bids, asks = _decode_dump(payload)
-        book = cls(levels_max)
+        book = cls(levels_max, window)
         book.bids.restore(bids, bid_edge)
         book.asks.restore(asks, ask_edge)
         return book

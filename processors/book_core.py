@@ -106,7 +106,7 @@ class LiveBook:
         self.writer = BookWriter(self.name, encoding=encoding)
         self.records = BookRecords(self.name, key, encoding)
         self.feed: BookFeed[bytes] = BookFeed(self.venue.book_sync())
-        self.levels = LevelBook(settings.levels_max)
+        self.levels = LevelBook(settings.levels_max, settings.window_levels)
         self.published: BookState | None = None
         """State of the newest md.book record; None before the first."""
         self.epoch = 0
@@ -138,7 +138,7 @@ class LiveBook:
         """Become what `dump` wrote."""
         saved = _decode_saved(_decompress(blob))
         self.feed = BookFeed.load(self.venue.book_sync(), saved.feed)
-        self.levels = LevelBook.load(saved.levels, self.settings.levels_max)
+        self.levels = LevelBook.load(saved.levels, self.settings.levels_max, self.settings.window_levels)
         self._name_instrument(saved.instrument)
         self.published, self.epoch, self.update_id = saved.published, saved.epoch, saved.update_id
         self.event_time_us, self.clock_us = saved.event_time_us, saved.clock_us

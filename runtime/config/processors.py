@@ -11,12 +11,15 @@ from runtime.config.base import Section
 
 class Books(Section):
     levels_max: int = Field(5000, ge=100, description="Levels kept per side; up to an eighth more until cut")
-    top_levels: int = Field(20, ge=1, le=40, description="Levels a side in md.book")
+    top_levels: int = Field(20, ge=1, description="Levels a side in md.book")
     top_interval_ms: int = Field(
         50, ge=0, description="At most one md.book per book and this long by the log's time; 0: every update"
     )
     deep_levels: int = Field(400, ge=1, description="Levels a side in md.book_snapshot")
     deep_interval_ms: int = Field(1000, ge=0, description="At most one md.book_snapshot per book and this long")
+    window_levels: int = Field(
+        400, ge=1, description="Best levels a side kept sorted; those of the deep view, or fewer where that is rare"
+    )
     deltas: bool = Field(True, description="Pass the venue's updates on to md.book_delta")
     stale_after_ms: int = Field(
         10_000, gt=0, description="No verified update for this long by the venue's clock: stale"

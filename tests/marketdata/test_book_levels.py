@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketdata.book import WINDOW_MAX, LevelBook
+from marketdata.book import WINDOW, LevelBook
 from marketdata.errors import ImplausibleValue
 
 Levels = Sequence[tuple[str, str]]
@@ -66,8 +66,8 @@ def batches(prices: st.SearchStrategy[str]) -> st.SearchStrategy[list[tuple[Leve
     return st.lists(st.tuples(levels, levels), max_size=6)
 
 
-def check_against_model(updates: list[tuple[Levels, Levels]]) -> None:
-    book, model = LevelBook(), Model()
+def check_against_model(updates: list[tuple[Levels, Levels]], window: int = WINDOW) -> None:
+    book, model = LevelBook(window=window), Model()
     for bids, asks in updates:
         book.apply(bids, asks)
         model.apply(bids, asks)
@@ -81,10 +81,10 @@ def check_against_model(updates: list[tuple[Levels, Levels]]) -> None:
         assert (restored.bids.edge_price, restored.asks.edge_price) == (book.bids.edge_price, book.asks.edge_price)
 
 
-@given(batches(near_prices))
+@given(batches(near_prices), st.sampled_from([1, 5, WINDOW, 400]))
 @settings(max_examples=60, deadline=None)
-def test_follows_the_model_where_prices_are_dense(updates: list[tuple[Levels, Levels]]) -> None:
-    check_against_model(updates)
+def test_follows_the_model_where_prices_are_dense(updates: list[tuple[Levels, Levels]], window: int) -> None:
+    check_against_model(updates, window)
 
 
 @given(batches(wild_prices))
@@ -212,7 +212,7 @@ def test_a_capped_book_is_right_within_its_known_range(prices: list[int], cap: i
 
 def test_the_window_survives_being_emptied_from_the_top() -> None:
     book, model = LevelBook(), Model()
-    bids, asks = snapshot(5 * WINDOW_MAX)
+    bids, asks = snapshot(10 * WINDOW)
     book.replace(bids, asks, limit=1000)
     model.apply(bids, asks)
     for price, _ in asks:
