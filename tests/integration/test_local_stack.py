@@ -129,9 +129,9 @@ def test_what_hangs_is_killed(start: Callable[..., LocalRun]) -> None:
     run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="3")
     before = run.info("simulator").pid
     os.kill(before, signal.SIGSTOP)
-    until(lambda: new_pid(run, "simulator", before), 40, "the stopped simulator was replaced")
-    log = (run.data_dir / "logs" / "guard.log").read_text()
-    assert "killing a service that hangs" in log
+    until(lambda: new_pid(run, "simulator", before), 60, "the stopped simulator was replaced")
+    log = run.data_dir / "logs" / "guard.log"
+    until(lambda: "killing a service that hangs" in log.read_text(), 10, "the guard said so")
 
 
 def deploy_local(command: str, run: LocalRun) -> subprocess.CompletedProcess[str]:
