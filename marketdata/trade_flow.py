@@ -105,15 +105,16 @@ class TradeFlow:
         """
         if clock_us != self._clock_us:
             self._set_clock(clock_us)
+        expected, price, time_us = self._next_id, trade.price, trade.trade_time_us
         if (
-            int(trade.trade_id) == self._next_id
-            and self._price_low < float(trade.price) < self._price_high  # magnitudes only: a float will do
+            int(trade.trade_id) == expected
+            and self._price_low < float(price) < self._price_high  # magnitudes only: a float will do
             and trade.quantity > ZERO
-            and self._time_low_us < trade.trade_time_us <= self._time_high_us
+            and self._time_low_us < time_us <= self._time_high_us
         ):
-            self._next_id += 1
-            self._last_price = trade.price
-            self.last_time_us = trade.trade_time_us
+            self._next_id = expected + 1
+            self._last_price = price
+            self.last_time_us = time_us
             return None
         self._catch_up()
         out = self._judge(trade, clock_us)
