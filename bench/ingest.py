@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 from bench.harness import Figure
 from bench.venue_load import symbols
@@ -80,18 +81,35 @@ def resident_mb(pid: int) -> float:
 
 def measure(kafka: str, frames_per_s: int, folder: Path) -> tuple[float, float]:
     """(share of a core, resident MB) of one run."""
-    (port,) = servers.free_ports(1)
+    port, metrics_port = servers.free_ports(2)
     file = config_file.write(config(kafka, port, folder), folder / f"{port}.yaml")
     seconds = int(WARM_UP_S + MEASURE_S + 4)
     with process("bench.venue_load", str(port), str(SYMBOLS), str(frames_per_s), str(seconds)) as load:
         assert load.stdout is not None
         load.stdout.readline()
-        with process("ingest", "--config", str(file), env={"MARKETPRISM_METRICS_PORT": "0"}) as ingest:
+        env = {"MARKETPRISM_METRICS_PORT": str(metrics_port)}
+        with process("ingest", "--config", str(file), env=env) as ingest:
             time.sleep(WARM_UP_S)
-            before_s, begin_s = cpu_s(ingest.pid), time.perf_counter()
+            before_s, begin_s, delivered = cpu_s(ingest.pid), time.perf_counter(), records_delivered(metrics_port)
             time.sleep(MEASURE_S)
-            share = (cpu_s(ingest.pid) - before_s) / (time.perf_counter() - begin_s)
+            took_s = time.perf_counter() - begin_s
+            share = (cpu_s(ingest.pid) - before_s) / took_s
+            rate = (records_delivered(metrics_port) - delivered) / took_s
+            if rate < 0.95 * frames_per_s:
+                raise RuntimeError(f"only {rate:.0f} of {frames_per_s} records a second reached Kafka")
             return share, resident_mb(ingest.pid)
+
+
+def records_delivered(metrics_port: int) -> float:
+    with urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as reply:
+        for line in reply.read().decode().splitlines():
+            if line.startswith("marketprism_ingest_records_delivered_total"):
+                return float(line.split()[1])
+    raise RuntimeError("no count of delivered records")
+
+
+def lower_is_better(name: str, runs: list[float], unit: str, bar: float) -> Figure:
+    return Figure(name, min(runs), unit, bar, runs, higher_is_better=False)
 
 
 def run() -> list[Figure]:
@@ -107,9 +125,13 @@ def run() -> list[Figure]:
             for frames_per_s, bar in RATES:
                 runs = [measure(f"127.0.0.1:{port}", frames_per_s, folder) for _ in range(RUNS)]
                 shares, sizes = [share for share, _ in runs], [size for _, size in runs]
-                figures.append(Figure(f"ingest_cpu_{frames_per_s}", min(shares), "core", bar, shares))
+                figures.append(
+                    Figure(f"ingest_cpu_{frames_per_s}", min(shares), "core", bar, shares, higher_is_better=False)
+                )
                 if frames_per_s == RATES[0][0]:
-                    figures.append(Figure("ingest_memory", min(sizes), "MB", MEMORY_BAR_MB, sizes))
+                    figures.append(
+                        Figure("ingest_memory", min(sizes), "MB", MEMORY_BAR_MB, sizes, higher_is_better=False)
+                    )
     return figures
 
 
