@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from marketdata.errors import StoreError
 from marketdata.topics import Topic, topic_name
@@ -52,8 +51,8 @@ class SinkConsumer:
         self.trouble: str | None = None
         """A sentence while the broker cannot be reached, for /readyz."""
         k = config.kafka
-        self._admin_settings = {"bootstrap.servers": k.bootstrap_servers, **k.extra}
-        self._admin: AdminClient | None = None
+        self._asker_settings = {"bootstrap.servers": k.bootstrap_servers, "group.id": "-", **k.extra}
+        self._asker: Consumer | None = None
         self._consumer = Consumer(settings, logger=logging.getLogger("rdkafka"))
         self._consumer.subscribe(list(self.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
 
@@ -119,22 +118,18 @@ class SinkConsumer:
     def ends(self, partitions: Iterable[Partition], timeout_s: float = 10.0) -> dict[Partition, tuple[int, int]]:
         """(first offset kept, offset of the next record) of each partition. Raises StoreError.
 
-        Asked on a connection of its own: on the consumer's each question waits behind a fetch, half a second.
+        Asked on a connection of its own: on the consumer's each question waits behind a fetch, half a second. Not by
+        an AdminClient: one whose broker dies has aborted the whole process.
         """
-        asked = [TopicPartition(*p) for p in partitions]
-        if not asked:
-            return {}
-        if self._admin is None:
-            self._admin = AdminClient(self._admin_settings)
-        found = []
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
-            answers = self._admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=timeout_s)
+        found = {}
+        for partition in partitions:
+            if self._asker is None:
+                self._asker = Consumer(self._asker_settings, logger=logging.getLogger("rdkafka"))
             try:
-                found.append({(tp.topic, tp.partition): f.result().offset for tp, f in answers.items()})
+                found[partition] = self._asker.get_watermark_offsets(TopicPartition(*partition), timeout=timeout_s)
             except KafkaException as exc:
                 raise StoreError(f"Kafka does not tell the ends of its partitions: {exc}") from None
-        low, high = found
-        return {p: (low[p], high[p]) for p in low}
+        return found
 
     def commit(self, next_offsets: Mapping[Partition, int]) -> bool:
         """Commit offsets of partitions still ours. False when the broker refused or is away; then commit them again
@@ -173,6 +168,8 @@ class SinkConsumer:
 
     def close(self) -> None:
         self._consumer.close()
+        if self._asker is not None:
+            self._asker.close()
 
     # --- callbacks (run inside poll and consume) -----------------------------------------------------
 
@@ -184,8 +181,8 @@ class SinkConsumer:
         for tp in partitions:
             tp.offset = start_at.get((tp.topic, tp.partition), tp.offset)
         consumer.assign(partitions)
-        if self.paused:
-            consumer.pause(partitions)
+        # a partition that left while it was paused comes back paused
+        (consumer.pause if self.paused else consumer.resume)(partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.generation += 1
