@@ -19,6 +19,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from runtime.config import Config
 
+MERGED = "md.kline_residual"
+"""Made from two topics that may interleave as they like."""
+
 RAW = ("raw.trade", "raw.book", "raw.bbo", "raw.kline", "raw.ticker")
 
 
@@ -249,11 +252,20 @@ def _gap_problems(channel: str, ids: dict[str, set[int]], tables: Tables) -> lis
 def distinct(messages: Iterable[Message]) -> dict[tuple[str, str, str], list[bytes]]:
     """Per (topic, key, source topic) the records in order, repeats removed: what the replay promise speaks of.
 
-    A repeat carries the same `src` header (source topic, offset, index), and must carry the same bytes.
+    A repeat carries the same `src` header (source topic, offset, index), and must carry the same bytes. What ingest
+    and the sinks themselves could not accept has no source record to be made from again. A residual is made when the
+    second of two topics has its side, whichever that is: their set is promised, not their order.
     """
     out: dict[tuple[str, str, str], dict[str, bytes]] = defaultdict(dict)
     for m in messages:
-        source = m.headers["src"]
+        source = m.headers.get("src")
+        if source is None:
+            assert m.topic == "md.dead_letter", m
+            continue
         first = out[m.topic, m.key, source.split(":")[0]].setdefault(source, m.value)
         assert first == m.value, f"two different records of {source} in {m.topic}: {first!r} and {m.value!r}"
-    return {stream: list(values.values()) for stream, values in out.items()}
+    streams = {stream: list(values.values()) for stream, values in out.items()}
+    for topic, key, source in [stream for stream in streams if stream[0] == MERGED]:
+        streams.setdefault((topic, key, "either"), []).extend(streams.pop((topic, key, source)))
+        streams[topic, key, "either"].sort()
+    return streams
