@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from typing import NamedTuple
 
-from marketdata.codec import encoder
+from marketdata.codec import encoder, payload_text
 from marketdata.raw import ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
 from marketdata.topics import CHANNEL_TOPICS, MD_DEAD_LETTER, RAW_BOOK, RAW_CONTROL, RAW_TRADE, topic_name
 from marketdata.types import DeadLetter
@@ -106,11 +105,3 @@ def frame_record(topic: str, key: bytes, frame: bytes, channel: Header, conn: He
     """The hot one: header tuples that do not change are made once by the caller."""
     headers = [_FRAME, channel, ("recv_ns", b"%d" % recv_ns), conn, ("seq", b"%d" % seq)]
     return Record(topic, key, frame, headers, recv_ns // 1_000_000)
-
-
-def payload_text(frame: bytes) -> str:
-    """Bytes as `DeadLetter.payload` keeps them: text where they are UTF-8, else base64 with a prefix."""
-    try:
-        return frame.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(frame).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Literal, cast
 
@@ -33,3 +34,11 @@ def decode(payload: bytes) -> AnyRecord:
         return cast(AnyRecord, decode_(payload))
     except msgspec.MsgspecError as exc:
         raise UnparsableFrame(f"not a MarketPrism record: {exc}") from None
+
+
+def payload_text(payload: bytes) -> str:
+    """Bytes as `DeadLetter.payload` keeps them: text where they are UTF-8, else base64 behind the prefix `base64:`."""
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(payload).decode()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any, NamedTuple
 
 from quixstreams.models import Serializer
 
-from marketdata.codec import encoder
+from marketdata.codec import encoder, payload_text
 from marketdata.errors import UnparsableFrame
 from marketdata.keys import Key, parse_key
 from marketdata.raw import from_kafka
@@ -75,14 +74,6 @@ def dead_letter(source: SourceRecord, reason: str, detail: str, record_id: str =
         raw_partition=source.partition,
         raw_offset=str(source.offset),
         record_id=record_id,
-        payload=printable(source.value or b""),
+        payload=payload_text(source.value or b""),
     )
     return Output(MD_DEAD_LETTER.name, _encode(record), source.key or b"")
-
-
-def printable(payload: bytes) -> str:
-    """Bytes as text: as they are where they are UTF-8, else base64 behind the prefix `base64:`."""
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(payload).decode()

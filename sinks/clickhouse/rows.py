@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from marketdata import codec
+from marketdata.codec import payload_text
 from marketdata.errors import BadData, UnparsableFrame
 from marketdata.keys import parse_key
 from marketdata.types import DeadLetter
@@ -107,15 +107,8 @@ def dead_letter(row: Row, topic: str, bad: BadData) -> DeadLetter:
         raw_partition=row.partition,
         raw_offset=str(row.offset),
         record_id=bad.record_id,
-        payload=_text(row.payload[:PAYLOAD_BYTES_MAX]),
+        payload=payload_text(row.payload[:PAYLOAD_BYTES_MAX]),
     )
-
-
-def _text(payload: bytes) -> str:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(payload).decode()
 
 
 def _source(column: Column) -> Callable[[Any], Any]:

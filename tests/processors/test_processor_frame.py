@@ -13,13 +13,13 @@ from quixstreams.context import copy_context, set_message_context
 from quixstreams.models.messagecontext import MessageContext
 
 from marketdata import topics
-from marketdata.codec import decode
+from marketdata.codec import decode, payload_text
 from marketdata.errors import BadData, InvariantError
 from marketdata.types import DeadLetter
 from processors.app import Stage, stepper
 from processors.cached_state import CachedState
 from processors.metrics import Metrics
-from processors.outputs import Output, SourceRecord, printable
+from processors.outputs import Output, SourceRecord
 from processors.quiet import QuietRepeats
 from processors.watchdog import BrokerView, Progress, StandstillDetector, StuckDetector
 
@@ -210,8 +210,8 @@ def test_staggered_objects_are_written_in_turns_and_all_at_the_end() -> None:
 
 
 def test_payloads_are_readable_or_base64() -> None:
-    assert printable("größe".encode()) == "größe"
-    assert printable(b"\xff\x00") == "base64:/wA="
+    assert payload_text("größe".encode()) == "größe"
+    assert payload_text(b"\xff\x00") == "base64:/wA="
 
 
 def test_metrics_have_the_applications_names() -> None:
