@@ -52,8 +52,8 @@ __all__ = [
 
 P = TypeVar("P")
 
-BUFFER_MAX = 100
-"""Recent updates kept for anchoring: 10 s of a 100 ms stream. A REST reply is younger than that, or it is fetched
+BUFFER_MAX = 50
+"""Recent updates kept for anchoring: 5 s of a 100 ms stream. A REST reply is younger than that, or it is fetched
 again; holding minutes of updates for hundreds of books would cost gigabytes."""
 
 AHEAD_MAX = 64
