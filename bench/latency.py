@@ -6,28 +6,18 @@ that measures is on the same machine and counts too.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import redis
 
 from bench.harness import Figure, figure
-from deploy.local.servers import REPO
+from bench.stack import stack
 
 SYMBOLS = 50
 FRAMES_PER_S = 2_000
-START_TIMEOUT_S = 180.0
 WARM_UP_S = 15.0
 RUN_S = 20.0
 RUNS = 3
@@ -42,7 +32,7 @@ _decode = msgspec.json.Decoder(Received).decode
 
 
 def run() -> list[Figure]:
-    with stack() as endpoints:
+    with stack(SYMBOLS, FRAMES_PER_S) as endpoints:
         client = redis.Redis.from_url(endpoints["redis"]["url"])
         time.sleep(WARM_UP_S)
         runs = [measure(client, endpoints["redis"]["prefix"]) for _ in range(RUNS)]
@@ -80,38 +70,4 @@ def measure(client: Any, prefix: str) -> dict[str, list[float]]:
         received = _decode(message["data"]).recv_time_ns
         found[kind].append((time.time_ns() - int(received)) / 1e6)
     feed.close()
-    return found
-
-
-@contextlib.contextmanager
-def stack() -> Iterator[dict[str, Any]]:
-    """The addresses of a whole local stack of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        symbols = json.dumps([f"SYM{i:03d}USDT" for i in range(SYMBOLS)])
-        env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("MARKETPRISM_")},
-            "MARKETPRISM_LOCAL__DATA_DIR": folder,
-            "MARKETPRISM_LOCAL__JARS_DIR": str(REPO / ".marketprism" / "jars"),
-            "MARKETPRISM_SIMULATOR__SYMBOLS": symbols,
-            "MARKETPRISM_SIMULATOR__FRAMES_PER_S": str(FRAMES_PER_S),
-            "MARKETPRISM_EXCHANGES__BINANCE__SPOT__SYMBOLS": symbols,
-        }
-        command = [sys.executable, "-m", "deploy.local", "run"]
-        with (Path(folder) / "bench.log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=REPO, env=env, stdout=log, stderr=log, start_new_session=True)
-        try:
-            yield _endpoints(Path(folder), process)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(120)
-
-
-def _endpoints(folder: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    path = folder / "endpoints.json"
-    while not path.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("the stack does not start: " + (folder / "bench.log").read_text()[-500:])
-        time.sleep(0.2)
-    found: dict[str, Any] = json.loads(path.read_text())
     return found
