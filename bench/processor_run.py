@@ -21,6 +21,8 @@ from runtime.kafka import ensure_topics, producer_settings
 
 READY_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 300.0
+POLL_INTERVAL_S = 0.5
+"""Each look at /metrics costs the measured process some milliseconds."""
 PREFIX = "bench."
 
 Input = tuple[bytes, bytes, list[tuple[str, bytes]]]
@@ -123,7 +125,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], count: float) -> floa
         got = _records_in(port)
         if got >= count:
             return got
-        time.sleep(0.02)
+        time.sleep(POLL_INTERVAL_S)
     raise TimeoutError(f"only {_records_in(port):.0f} of {count:.0f} records within {RUN_TIMEOUT_S:.0f} s")
 
 
