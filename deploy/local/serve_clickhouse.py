@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 STOP_TIMEOUT_S = 20.0
@@ -57,6 +59,7 @@ def main() -> None:
     args = parser.parse_args()
     data_dir: Path = args.data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
+    wait_unlocked(data_dir / "status")
     engine = subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(data_dir), str(FILES)],
         stdin=subprocess.PIPE,
@@ -64,6 +67,19 @@ def main() -> None:
         start_new_session=True,  # a Ctrl-C of the terminal is ours to translate
     )
     raise SystemExit(serve(engine))
+
+
+def wait_unlocked(status: Path) -> None:
+    """An engine whose holder was killed needs some seconds to end, and holds its data until then."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while status.exists() and time.monotonic() < deadline:
+        with status.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
 
 
 def serve(engine: subprocess.Popen[bytes]) -> int:
