@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from marketdata.codec import encoder, payload_text
-from marketdata.raw import ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
+from marketdata.raw import LIMIT_HEADER, ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
 from marketdata.topics import CHANNEL_TOPICS, MD_DEAD_LETTER, RAW_BOOK, RAW_CONTROL, RAW_TRADE, topic_name
 from marketdata.types import DeadLetter
 from runtime.config.stores import Environment
@@ -58,9 +58,11 @@ class Records:
     def heartbeat(self, at: Place, venue_time_us: int) -> Record:
         return at.record("heartbeat", encode_value(HeartbeatValue(venue_time_us)))
 
-    def snapshot(self, at: Place, body: bytes) -> Record:
-        """A REST book snapshot, verbatim, on the connection it anchors."""
-        return at.record("snapshot", body, channel="book")
+    def snapshot(self, at: Place, body: bytes, levels: int) -> Record:
+        """A REST book snapshot, verbatim, on the connection it anchors; `levels` per side were asked for."""
+        record = at.record("snapshot", body, channel="book")
+        record.headers.append((LIMIT_HEADER, b"%d" % levels))
+        return record
 
     def instrument(self, at: Place, metadata: bytes) -> Record:
         """The venue's metadata of the symbol, verbatim."""

@@ -133,8 +133,8 @@ class Snapshots:
                 self._slots.release()
                 await self._sleep(wait_s)
                 continue
-            reply = self._rest.get(self._protocol.snapshot_request(pick.symbol, pick.levels))
-            fetch = asyncio.create_task(self._fetch(pick, reply))
+            request = self._protocol.snapshot_request(pick.symbol, pick.levels)
+            fetch = asyncio.create_task(self._fetch(pick, request.levels, self._rest.get(request)))
             self._fetches.add(fetch)
             fetch.add_done_callback(self._fetched)
 
@@ -155,13 +155,13 @@ class Snapshots:
         self._fetches.discard(fetch)
         self._wake.set()
 
-    async def _fetch(self, pick: Pick, reply: Coroutine[Any, Any, Answer]) -> None:
+    async def _fetch(self, pick: Pick, levels: int, reply: Coroutine[Any, Any, Answer]) -> None:
         symbol, why = pick.symbol, pick.why
         outcome = "failed"
         try:
             answer = await reply
             if answer.ok:
-                outcome = self._take(symbol, answer.body, answer.recv_ns)
+                outcome = self._take(symbol, answer.body, levels, answer.recv_ns)
             elif answer.status in (418, 429):
                 outcome = "refused"
         finally:
@@ -177,7 +177,7 @@ class Snapshots:
             if feed is not None:
                 self._look(symbol, feed)
 
-    def _take(self, symbol: str, body: bytes, recv_ns: int) -> str:
+    def _take(self, symbol: str, body: bytes, levels: int, recv_ns: int) -> str:
         """Publish a snapshot and see what it does to the book; returns the outcome's name."""
         feed = self._feeds.get(symbol)
         if feed is None or not feed.connections:
@@ -189,7 +189,7 @@ class Snapshots:
             return "unparsable"
         conn = feed.connections[-1]
         place = Place(self._topic, self._records.key(symbol), conn, self._seq_of(conn), recv_ns)
-        self._publish(self._records.snapshot(place, body))
+        self._publish(self._records.snapshot(place, body, levels))
         verdict = feed.snapshot(envelope.last_id, None, conn)
         if verdict in (SnapshotVerdict.TOO_OLD, SnapshotVerdict.STALE):
             return str(verdict.value)

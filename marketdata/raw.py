@@ -28,6 +28,7 @@ RawKind = Literal["frame", "snapshot", "heartbeat", "connected", "disconnected",
 RAW_KINDS: frozenset[str] = frozenset(("frame", "snapshot", "heartbeat", "connected", "disconnected", "instrument"))
 
 LIMIT_HEADER = "limit"
+"""Only on snapshots: levels per side that were asked for. A side with fewer is known to be whole."""
 
 
 class HeartbeatValue(Struct, frozen=True):

@@ -76,6 +76,8 @@ class Request(NamedTuple):
     path: str
     query: Mapping[str, str]
     weight: int
+    levels: int = 0
+    """Of a book snapshot: levels per side the reply is cut at. A side with fewer is whole."""
 
 
 @dataclass(frozen=True)

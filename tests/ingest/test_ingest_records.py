@@ -52,7 +52,8 @@ def test_our_own_kinds() -> None:
         heartbeat_decoder.decode(RECORDS.heartbeat(at, 1_700_000_000_000_001).value).venue_time_us
         == 1_700_000_000_000_001
     )
-    snapshot = RECORDS.snapshot(at, b'{"lastUpdateId":1}')
+    snapshot = RECORDS.snapshot(at, b'{"lastUpdateId":1}', 1000)
+    assert snapshot.headers[-1] == ("limit", b"1000")
     assert from_kafka(snapshot.headers) == Headers("snapshot", "book", str(RECV_NS), "pod-1-7", "41")
     assert snapshot.value == b'{"lastUpdateId":1}'
     assert from_kafka(RECORDS.instrument(at, b"{}").headers).kind == "instrument"

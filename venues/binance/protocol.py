@@ -259,7 +259,7 @@ class BinanceSpotProtocol:
 
     def snapshot_request(self, symbol: str, levels: int) -> Request:
         limit, weight = next((step for step in SNAPSHOT_WEIGHTS if levels <= step[0]), SNAPSHOT_WEIGHTS[-1])
-        return Request("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
+        return Request("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight, limit)
 
     def instruments_request(self) -> Request:
         """Without permission sets, which are most of the reply's megabytes and say nothing about the instrument."""
