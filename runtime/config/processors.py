@@ -22,7 +22,7 @@ class Books(Section):
     )
     deltas: bool = Field(True, description="Pass the venue's updates on to md.book_delta")
     stale_after_ms: int = Field(
-        10_000, gt=0, description="No verified update for this long by the venue's clock: stale"
+        60_000, gt=0, description="No verified update for this long by the venue's clock: stale"
     )
     snapshot_wait_ms: int = Field(
         5_000, gt=0, description="Without a book for this long: ask ingest for a snapshot; doubles with each request"

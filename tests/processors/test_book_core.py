@@ -162,7 +162,7 @@ def test_disconnected_is_stale_and_the_next_update_may_continue_the_book() -> No
 
 
 def test_silence_by_the_venues_clock_is_stale_until_the_next_update() -> None:
-    log, (book, _) = BookLog(), live_book()
+    log, (book, _) = BookLog(), live_book(Books(top_interval_ms=0, stale_after_ms=10_000))
     opened(log)
     run(book, log.records)
     log.now_ms += 10_000
