@@ -231,6 +231,7 @@ def test_killed_again_and_again_it_ends_with_the_newest(make_config: MakeConfig,
                 until(moved)
                 sink.kill()
         with service(MODULE, config) as sink:
+            sink.wait_ready()
             until(lambda: json.loads(client.hget(key, "json") or "{}")["trade_id"] == "5999")
             assert sink.stop() == 0
 
