@@ -164,7 +164,7 @@ class App:
             for name, market in markets.items():
                 venue = find_venue(exchange, name)
                 share = self._config.ingest.rest_budget_share
-                weight = venue.protocol.limits.rest_weight_per_min
+                weight = venue.protocol.limits.rest_pools[""].weight
                 self.markets[exchange, name] = Market(
                     venue,
                     market,

@@ -31,7 +31,9 @@ disconnected or silent. crossed: best bid at or above best ask. Only `ok` books 
 KlineStatus = Literal["provisional", "final", "revised"]
 """provisional: the candle is still open. final: the watermark passed its end. revised: a later trade changed it."""
 
-Market = Literal["spot", "perp", "future", "option"]
+Market = Literal["spot", "perp", "future", "option", "inverse"]
+"""`inverse`: coin-margined contracts of venues that serve them by an API of their own (Binance COIN-M, HTX). Where one
+API serves both kinds (OKX, Deribit) they are `perp` and `future`, and `Instrument.inverse` tells them."""
 
 
 class Record(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -64,7 +66,10 @@ class Trade(Record, frozen=True, kw_only=True, tag="trade", gc=False):
     """Aggregated trades only: first and last id of the trades merged, inclusive."""
     last_trade_id: str = ""
     raw_quantity: str = ""
+    """The venue's own number where it is not in base coin (contracts, USD); else ""."""
     liquidation: bool = False
+    venue_trade_id: str = ""
+    """The venue's own id where `trade_id` is its per-instrument sequence number (Deribit); else ""."""
 
 
 # --- books -----------------------------------------------------------------------------------------
@@ -93,6 +98,11 @@ class BookRecord(Record, frozen=True, kw_only=True):
     """Lowest bid price down to which the book is known complete ("" when unknown, "0" when complete)."""
     ask_known_to: str = ""
     """Highest ask price up to which the book is known complete ("" when unknown, "inf" when complete)."""
+    multiplier: str = ""
+    """Where the venue quotes contracts: what one is worth in base coin (with `inverse`: in quote currency), so that its
+    own number is quantity / multiplier (inverse: quantity x price / multiplier, to the nearest lot). "" where the venue
+    quotes base coin. The levels are in base coin in any case."""
+    inverse: bool = False
 
 
 class Book(BookRecord, frozen=True, kw_only=True, tag="book"):
@@ -104,7 +114,7 @@ class BookSnapshot(BookRecord, frozen=True, kw_only=True, tag="book_snapshot"):
 
 
 class BookDelta(Record, frozen=True, kw_only=True, tag="book_delta"):
-    """One update of the venue, passed on unchanged. Absolute quantities; zero removes a level."""
+    """One update of the venue, quantities in base coin. Absolute quantities; zero removes a level."""
 
     first_update_id: str
     last_update_id: str
@@ -112,6 +122,9 @@ class BookDelta(Record, frozen=True, kw_only=True, tag="book_delta"):
     event_time_us: int = 0
     bids: list[Level]
     asks: list[Level]
+    multiplier: str = ""
+    """See `BookRecord.multiplier`; so for `inverse`."""
+    inverse: bool = False
     flags: list[str] = []
     """`unsynced`: no verified book held when it came. `gap_before`: ids are missing just before it. `bridged`: the
     first one applied to an anchor. `buffered`: held, to be applied when an anchor comes. `late`: fills part of a
@@ -128,6 +141,9 @@ class Bbo(Record, frozen=True, kw_only=True, tag="bbo"):
     ask_price: str
     ask_quantity: str
     event_time_us: int = 0
+    raw_bid_quantity: str = ""
+    """The venue's own number where it is not in base coin; else "". So for the ask."""
+    raw_ask_quantity: str = ""
 
 
 # --- candles ---------------------------------------------------------------------------------------
@@ -172,7 +188,13 @@ class Kline(KlineRecord, frozen=True, kw_only=True, tag="kline"):
 
 
 class VenueKline(KlineRecord, frozen=True, kw_only=True, tag="venue_kline"):
-    """The venue's own candle, as it sent it."""
+    """The venue's own candle, as it sent it: "" (and for `trade_count` -1) for what it does not say.
+
+    Where it does not say that a candle is closed, it is when the next one begins.
+    """
+
+    raw_volume: str = ""
+    """The venue's own number where it is not in base coin; else ""."""
 
 
 class KlineResidual(Record, frozen=True, kw_only=True, tag="kline_residual"):
@@ -224,6 +246,8 @@ class Ticker(Record, frozen=True, kw_only=True, tag="ticker"):
     window_open_ms: int = 0
     window_close_ms: int = 0
     event_time_us: int = 0
+    raw_volume: str = ""
+    """The venue's own number where it is not in base coin; else ""."""
 
 
 class MarkPrice(Record, frozen=True, kw_only=True, tag="mark_price"):
@@ -246,6 +270,8 @@ class Funding(Record, frozen=True, kw_only=True, tag="funding"):
 
 
 class OpenInterest(Record, frozen=True, kw_only=True, tag="open_interest"):
+    """Contracts that are open, one side counted."""
+
     open_interest: str
     """In base coin."""
     raw_open_interest: str = ""
@@ -256,9 +282,13 @@ class OpenInterest(Record, frozen=True, kw_only=True, tag="open_interest"):
 
 
 class Liquidation(Record, frozen=True, kw_only=True, tag="liquidation"):
+    """An order by which the venue closes a position it took over."""
+
     liquidation_id: str = ""
     side: Side
+    """Of the order: `sell` closes a long position."""
     price: str
+    """As the venue publishes it: the order's, or the bankruptcy price; the venue's README says which."""
     quantity: str
     average_price: str = ""
     raw_quantity: str = ""
@@ -268,18 +298,27 @@ class Liquidation(Record, frozen=True, kw_only=True, tag="liquidation"):
 
 
 class LongShort(Record, frozen=True, kw_only=True, tag="long_short"):
+    """How longs compare with shorts over the period that begins at `event_time_us`."""
+
     ratio_kind: str
     """`global_account`, `top_account`, `top_position` or `taker_volume`."""
     period: str
+    """Like `5m`, `1h`, `1d`."""
     ratio: str
+    """Longs divided by shorts (taker volume: bought divided by sold)."""
     long: str = ""
+    """Share of longs as a fraction (taker volume: bought, in base coin), where the venue gives it."""
     short: str = ""
     event_time_us: int = 0
 
 
 class Volatility(Record, frozen=True, kw_only=True, tag="volatility"):
+    """Implied volatility of an index; `symbol` is the index in upper case."""
+
     index: str
+    """The venue's own name, like `btc_usd`."""
     value: str
+    """Annualised, in percent."""
     event_time_us: int = 0
 
 
@@ -292,12 +331,20 @@ class Instrument(Record, frozen=True, kw_only=True, tag="instrument"):
     status: str
     """As the venue names it."""
     tick_size: str = ""
+    """Least price step; where it depends on the price, that of the lowest prices, see `tick_steps`."""
+    tick_steps: list[Level] = []
+    """(price, tick size above it), ascending, where the tick size depends on the price."""
     lot_size: str = ""
+    """Least quantity step, in what the venue counts in; so for `min_quantity`."""
     min_quantity: str = ""
     min_notional: str = ""
     contract_multiplier: str = "1"
-    """Base coin (inverse: quote currency) per contract."""
+    """Base coin (with `inverse`: quote currency) per one of what this venue's streams count in. "1" where they count in
+    base coin, and where an inverse contract's amounts are given in the quote currency (Deribit)."""
     inverse: bool = False
+    """Amounts are worth a fixed sum of quote currency: base coin = amount x contract_multiplier / price."""
+    contract_size: str = ""
+    """The venue's own field of that meaning, as it stands there."""
     expiry_us: int = 0
     strike: str = ""
     option_kind: Literal["", "call", "put"] = ""

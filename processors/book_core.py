@@ -171,7 +171,7 @@ class LiveBook:
     def _frame(self, source: SourceRecord, recv_ns: str, conn: str) -> list[Output]:
         value = source.value
         frame = self.venue.parse_book(value)
-        (first, last, prev, event_time_us, is_snapshot), bids, asks = frame
+        (first, last, prev, event_time_us, is_snapshot), bids, asks, _ = frame
         checked = self.levels.check(bids, asks)
         if is_snapshot:
             return self._full(source, recv_ns, conn, last, event_time_us, IN_STREAM)
@@ -257,7 +257,7 @@ class LiveBook:
         for step in self.feed.steps:
             if isinstance(step, Apply):
                 update: Update[bytes] = step.update
-                _, bids, asks = self.venue.parse_book(update.payload)
+                _, bids, asks, _ = self.venue.parse_book(update.payload)
                 self.levels.apply(bids, asks)
                 self.update_id = str(update.last)
                 self._verified(recv_ns, update.event_time_us)
@@ -273,7 +273,7 @@ class LiveBook:
                 flags = FLAGS.get(step.outcome)
                 if flags is not None:
                     u = step.update
-                    _, bids, asks = self.venue.parse_book(u.payload)
+                    _, bids, asks, _ = self.venue.parse_book(u.payload)
                     out.append(
                         self.records.delta(
                             u.first, u.last, self.feed.epoch, u.event_time_us, recv_ns, bids, asks, flags
@@ -283,7 +283,7 @@ class LiveBook:
     def _replace(self, payload: bytes) -> None:
         origin, _, body = payload.partition(b" ")
         if origin == IN_STREAM:
-            _, bids, asks = self.venue.parse_book(body)
+            _, bids, asks, _ = self.venue.parse_book(body)
             self.levels.replace(bids, asks)
         else:
             _, bids, asks, limit = self.venue.parse_snapshot(body)

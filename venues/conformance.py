@@ -37,7 +37,7 @@ from venues.conformance_files import (
     rest_reply,
     venue_of,
 )  # fmt: skip
-from venues.contract import Ack, Context, Data, Notice, Reply, Stream, Unknown, Venue, VenueError
+from venues.contract import Ack, Alive, Context, Data, Notice, PassedId, Reply, Stream, Unknown, Venue, VenueError
 
 COMPLAINTS_MAX = 20
 """Complaints printed per file; all are counted."""
@@ -108,7 +108,7 @@ class Replay:
         match found:
             case Data():
                 self._data(line, found)
-            case Ack() | Reply():
+            case Ack() | Reply() | Alive():
                 self.report.ignored += 1
             case VenueError():
                 self.report.count("venue_error")
@@ -133,6 +133,9 @@ class Replay:
         context = Context(self._venue.exchange, self._venue.market, stream.symbol, line.recv_time_ns)
         records = normalise(line.frame, context)
         for record in records:
+            if isinstance(record, PassedId):
+                self.report.count(record.reason)
+                continue
             self._record(record)
             if self._in_sequence:
                 self._in_order(record)

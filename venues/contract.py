@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import SequenceRules
-from marketdata.types import AnyRecord, Instrument, Level
+from marketdata.types import AnyRecord, Instrument, Level, Market
 
 # --- streams and frames (ingest) -------------------------------------------------------------------
+
+
+EVERY_SYMBOL = "*"
+"""The symbol of a stream, or of a poll, that carries many symbols at once."""
 
 
 class Stream(NamedTuple):
@@ -26,6 +31,7 @@ class Stream(NamedTuple):
     name: str
     channel: str
     symbol: str
+    """EVERY_SYMBOL where the venue offers the channel only for many symbols at once."""
 
 
 class Data(NamedTuple):
@@ -34,18 +40,29 @@ class Data(NamedTuple):
     stream: Stream
     event_time_ms: int | None
     """The venue's clock in the frame, where it has one: moves the heartbeat's clock."""
+    symbols: tuple[str, ...] = ()
+    """Of a stream for EVERY_SYMBOL: whose data the frame holds. It is recorded, whole, under each of them that is
+    captured; its normaliser takes what is of the context's symbol."""
 
 
 class Ack(NamedTuple):
-    request_id: int
+    """The venue took a request, or (`names`) these streams of it."""
+
+    request_id: int | None
+    """None: the ack does not quote it; `names` then say what it is about."""
+    names: tuple[str, ...] | None = None
+    """Names of the streams acknowledged; None: all that the request named."""
+    final: bool = False
+    """With `names`: nothing more comes; a stream of the request that is not named was dropped without a word."""
 
 
 class VenueError(NamedTuple):
-    """The venue refused a request (request_id None: it did not say which)."""
+    """The venue refused a request (request_id None: it did not say which), or (`names`) these streams of it."""
 
     request_id: int | None
     code: str
     message: str
+    names: tuple[str, ...] = ()
 
 
 class Reply(NamedTuple):
@@ -54,8 +71,16 @@ class Reply(NamedTuple):
     payload: bytes | str
 
 
+class Alive(NamedTuple):
+    """A sign of life that says nothing else: the answer to our ping, the venue's heartbeat."""
+
+
 class Notice(NamedTuple):
-    """`shutdown`: open a replacement connection first, then leave this one. Other kinds are only recorded."""
+    """Something the venue tells about itself.
+
+    `shutdown`: open a replacement connection first, then leave this one. `instruments`: metadata changed, ask for them
+    again. Other kinds are only recorded.
+    """
 
     kind: str
     detail: str
@@ -67,7 +92,7 @@ class Unknown(NamedTuple):
     reason: str
 
 
-Classified = Data | Ack | VenueError | Reply | Notice | Unknown
+Classified = Data | Ack | VenueError | Reply | Alive | Notice | Unknown
 
 
 class Request(NamedTuple):
@@ -78,6 +103,38 @@ class Request(NamedTuple):
     weight: int
     levels: int = 0
     """Of a book snapshot: levels per side the reply is cut at. A side with fewer is whole."""
+    pool: str = ""
+    """Which of `Limits.rest_pools` pays the weight."""
+
+
+class RestPool(NamedTuple):
+    """So much weight in any so many seconds, per address, as the venue counts it."""
+
+    weight: int
+    window_s: float
+
+
+class Poll(NamedTuple):
+    """Something the venue offers by REST alone: asked for again and again, each reply a `poll` record of the log."""
+
+    channel: str
+    symbol: str
+    """EVERY_SYMBOL: one reply holds many symbols (`VenueProtocol.poll_reply` takes it apart)."""
+    request: Request
+    interval_s: float
+    """How often it is worth asking; where the budget does not allow that, all polls of the pool take turns."""
+
+
+class BookRecovery(Enum):
+    """How a book without an anchor gets one."""
+
+    REST = "rest"
+    """A REST snapshot (`snapshot_request`), joined with the stream by ids."""
+    RESUBSCRIBE = "resubscribe"
+    """The stream's first frame after a subscription is the whole book: unsubscribe, await the ack, subscribe."""
+    REQUEST = "request"
+    """A message on the same connection (`book_request`) is answered by a frame of the book's stream that holds the
+    whole book. Sent only after a first update has come."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +152,9 @@ class Limits:
     server_ping_interval_s: float | None
     """Protocol-level pings of the server; two missed mean a dead connection. None: the server sends none."""
     client_ping_interval_s: float | None
-    """Application-level ping we must send when idle (see `VenueProtocol.ping`). None: none wanted."""
-    rest_weight_per_min: int
+    """We send `VenueProtocol.ping` when nothing came for this long. None: none wanted."""
+    rest_pools: Mapping[str, RestPool]
+    """By name; "" is the one that pays where a request names no other."""
     first_data_timeout_s: float
     """A subscribed stream that never delivered a frame by then counts as not subscribed (channels that may be quiet
     for long are listed in `quiet_channels`)."""
@@ -104,16 +162,44 @@ class Limits:
     """Per channel: how long an open stream may be silent before its connection counts as broken. Missing: never."""
     quiet_channels: frozenset[str] = frozenset()
     rest_used_weight_header: str | None = None
-    """Header of REST replies that counts the weight used this minute by everyone behind our address."""
+    """Header of REST replies that counts the weight used this minute, of pool "", by everyone behind our address."""
+    idle_timeout_s: float | None = None
+    """No frame of any kind (data, pings, answers to ours) for this long means a dead connection. None: not judged."""
+    requests_per_hour: int | None = None
+    """Subscribe and unsubscribe requests one connection may send in any hour. None: no such limit."""
+    symbols_per_book_connection: int | None = None
+    """Books one connection should carry at most, where the venue advises it."""
 
 
 class VenueProtocol(Protocol):
     """How to talk to the venue."""
 
     limits: Limits
+    recovery: BookRecovery
+    recovery_fallback: BookRecovery | None
+    """What to do where the stream began with an update although `recovery` expects a whole book, or where it brought
+    none several times. None: go on trying."""
 
     def streams(self, symbols: Sequence[str], channels: Sequence[str]) -> list[Stream]:
-        """The streams for these symbols and channels. Raises ConfigError on a channel the venue does not have."""
+        """The streams for these symbols and channels, each once. Raises ConfigError on a channel the venue has not.
+
+        A channel that arrives inside another one's frames gives that one's stream (Binance `funding` gives the mark
+        price stream); one that is polled gives none; one shared by all symbols gives one for EVERY_SYMBOL.
+        """
+
+    def polls(self, symbols: Sequence[str], channels: Sequence[str]) -> list[Poll]:
+        """What to ask by REST for these symbols and channels."""
+
+    def poll_reply(self, request: Request, body: bytes) -> Iterable[tuple[str, bytes]]:
+        """(symbol, its part of the reply byte for byte) of a poll's reply; the request's own symbol and the whole body
+        where it is about one. Raises BadData where the body says that it is no answer."""
+
+    def market_streams(self) -> list[Stream]:
+        """Streams about the market as a whole that tell when metadata change (channel `instrument`): their frames
+        classify as Notice `instruments` and stand in raw.control."""
+
+    def greeting(self) -> Sequence[str]:
+        """Messages to send when a connection is open, before anything else."""
 
     def connection_url(self, ws_url: str, streams: Sequence[Stream]) -> str:
         """Address to open for these streams (all on one route)."""
@@ -126,7 +212,10 @@ class VenueProtocol(Protocol):
     def unsubscribe(self, streams: Sequence[Stream], request_id: int) -> str: ...
 
     def ping(self) -> str | None:
-        """The application-level ping to send every `client_ping_interval_s`."""
+        """The application-level ping to send after `client_ping_interval_s` without a frame."""
+
+    def book_request(self, stream: Stream, request_id: int) -> str:
+        """For `BookRecovery.REQUEST`: the message that asks for the whole book of this stream."""
 
     def decode_binary(self, frame: bytes) -> bytes:
         """The text of a binary frame (HTX: gunzip). Raises UnparsableFrame where the venue sends none."""
@@ -137,10 +226,17 @@ class VenueProtocol(Protocol):
     def snapshot_request(self, symbol: str, levels: int) -> Request:
         """The REST book snapshot with at least `levels` a side (the venue's nearest allowed depth)."""
 
+    def volume_request(self) -> Request | None:
+        """The REST call that tells the 24 h turnover of every symbol. None: the venue has none."""
+
+    def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
+        """(symbol, turnover in quote currency as a decimal) of this market's symbols. Raises UnparsableFrame."""
+
     def instruments_request(self) -> Request: ...
 
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
-        """(symbol, its metadata cut out byte for byte) from the reply. Raises UnparsableFrame."""
+        """(symbol, its metadata cut out byte for byte) from the reply, of this market's symbols alone. Raises
+        UnparsableFrame."""
 
     def ban_until_ms(self, status: int, body: bytes) -> int | None:
         """For a refusal: until when (epoch ms) the venue says it bans us, where the body says so."""
@@ -152,6 +248,8 @@ class VenueProtocol(Protocol):
 
 
 class BookEnvelope(NamedTuple):
+    """Where the venue names one id per update, it is both the first and the last."""
+
     first_id: int
     last_id: int
     prev_id: int | None
@@ -171,7 +269,10 @@ class BookFrame(NamedTuple):
 
     envelope: BookEnvelope
     bids: Sequence[Level]
+    """Prices and quantities in the venue's own spelling and unit (contracts); zero removes a level."""
     asks: Sequence[Level]
+    checksum: int | None = None
+    """Of the book after this frame, where the venue sends one; see `Venue.verify_checksum`."""
 
 
 class SnapshotFrame(NamedTuple):
@@ -195,8 +296,18 @@ class Context(Struct, frozen=True):
     instrument: Instrument | None = None
 
 
-Normaliser = Callable[[bytes, Context], Sequence[AnyRecord]]
-"""Frame bytes to records; [] is a normal answer. Raises BadData on a frame that cannot be accepted."""
+class PassedId(NamedTuple):
+    """A trade id that is no trade of ours (an insurance fund's print): nothing is missing, nothing is published."""
+
+    record_id: str
+    time_us: int
+    reason: str
+
+
+Normaliser = Callable[[bytes, Context], Sequence[AnyRecord | PassedId]]
+"""Frame bytes to records; [] is a normal answer. Raises BadData on a frame that cannot be accepted.
+
+One frame may give records of several types. All quantities are in base coin: see `marketdata.units`."""
 
 
 class RestReply(NamedTuple):
@@ -221,6 +332,10 @@ class StreamRules:
 
     continuous_ids: bool = False
     """Ids grow by exactly one: a skip is a gap."""
+    id_ranges: bool = False
+    """With `continuous_ids`: what chains is `first_trade_id`..`last_trade_id` of one trade to those of the next."""
+    closed_by_next: bool = False
+    """Of candles: the venue does not say when one is closed; it is when the next one begins."""
     monotonic_ids: bool = False
     """Ids only grow; an id at or below the last is a duplicate or late."""
     max_ahead_ms: int = 10_000
@@ -232,7 +347,7 @@ class Venue:
     """One exchange's market segment."""
 
     exchange: str
-    market: Literal["spot", "perp", "future", "option"]
+    market: Market
     protocol: VenueProtocol
     normalisers: Mapping[str, Normaliser]
     """By channel, also those of kinds we recognise and do not subscribe to. `book` is `parse_book`'s."""
@@ -247,8 +362,21 @@ class Venue:
     """(path with query or "" if unknown, body, context) of any REST reply. Raises BadData. The symbol is the query's
     where it has one, then the context's, then the reply's own."""
     recordings: tuple[str, ...]
-    """Folders of recorded frames that are this venue's: the last parts of their path, like `binance/spot`."""
+    """Folders of recorded frames that may hold this venue's: the last parts of their path, like `binance/spot`. Several
+    markets of an exchange may name one folder: `owns` tells whose a frame is."""
+    owns: Callable[[str], bool] = lambda symbol: bool(symbol)
+    """Whether a symbol, by its spelling, is of this market: tells the markets apart that share a protocol."""
+    unit_channels: frozenset[str] = frozenset()
+    """Channels whose quantities are not in base coin on the wire: nothing can be said of them without the instrument's
+    metadata. Ingest subscribes them only when it has these; normalisers raise BadData `no_instrument` without. With
+    `book` in it the book processor converts the levels that `parse_book` and `parse_snapshot` give."""
+    read_poll: Callable[[str, bytes, Context], Sequence[AnyRecord]] | None = None
+    """(path with query, one symbol's part of the reply, context) of a `poll` record. Raises BadData."""
+    book_depth: int = 0
+    """Levels a side the stream keeps up to date: those that fall out are not removed by the venue but by us, after each
+    frame. 0: the venue removes all itself."""
     kline_source: Literal["trade", "agg_trade"] = "trade"
     """Which trades the venue's own candles are made of, when both are captured."""
     verify_checksum: Callable[[BookFrame, LevelBook], bool | None] | None = None
-    """Compares the frame's checksum with the book after it; None where that frame carries none."""
+    """Compares the frame's checksum with the book (in the venue's own spelling and unit) after it; None where that
+    frame carries none. A mismatch makes the book invalid."""

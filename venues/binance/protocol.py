@@ -24,11 +24,13 @@ from venues.contract import (
     Limits,
     Notice,
     Request,
+    RestPool,
     SnapshotEnvelope,
     Stream,
     Unknown,
     VenueError,
 )  # fmt: skip
+from venues.defaults import PlainProtocol
 
 CHANNEL_STREAMS = {
     "trade": "trade",
@@ -52,7 +54,7 @@ LIMITS = Limits(
     rotate_after_s=23 * 3600,
     server_ping_interval_s=20.0,
     client_ping_interval_s=None,
-    rest_weight_per_min=6000,
+    rest_pools={"": RestPool(6000, 60.0)},
     rest_used_weight_header="X-MBX-USED-WEIGHT-1M",
     first_data_timeout_s=30.0,
     # A stream speaks only when something changes: quotes of a thin pair rest for minutes (recorded: RUNEEUR, no quote
@@ -153,7 +155,7 @@ def _known(stream: Stream) -> _Known:
     return _Known(stream, Data(stream, None), head, len(head))
 
 
-class BinanceSpotProtocol:
+class BinanceSpotProtocol(PlainProtocol):
     """See `venues.contract.VenueProtocol`."""
 
     limits = LIMITS
@@ -178,9 +180,6 @@ class BinanceSpotProtocol:
         """The combined endpoint, without streams: they are subscribed by message, so that each one is acknowledged."""
         return ws_url.rstrip("/") + "/stream"
 
-    def route(self, stream: Stream) -> str:  # noqa: ARG002
-        return ""
-
     def subscribe(self, streams: Sequence[Stream], request_id: int) -> str:
         return self._request("SUBSCRIBE", streams, request_id)
 
@@ -189,13 +188,6 @@ class BinanceSpotProtocol:
 
     def _request(self, method: str, streams: Sequence[Stream], request_id: int) -> str:
         return _encode({"method": method, "params": [s.name for s in streams], "id": request_id}).decode()
-
-    def ping(self) -> str | None:
-        """None: the server pings at protocol level, and an unsolicited pong does not keep a connection alive."""
-        return None
-
-    def decode_binary(self, frame: bytes) -> bytes:
-        raise UnparsableFrame(f"binance spot sends no binary frames; got {len(frame)} bytes")
 
     # --- frames ---
 
