@@ -150,6 +150,26 @@ class BookSide:
         if len(near) + len(self._far) + len(pending) > most and len(self) > most:
             self._cap()
 
+    def keep_best(self, depth: int) -> None:
+        """The venue keeps the best `depth` levels up to date and no others: forget those that fell out.
+
+        What is left is all that is known; with fewer than `depth` levels the side is whole.
+        """
+        count = len(self)  # brings the far levels up to date
+        if count < depth:
+            self.edge, self.edge_price = inf, "0" if self.is_bid else "inf"
+            return
+        while count > depth and self._far:
+            del self._far[max(self._far)]
+            count -= 1
+        if not self._far:
+            del self._near_keys[depth:], self._near[depth:]
+            self._limit = inf
+        worst = max(self._far) if self._far else self._near_keys[-1]
+        if worst != self.edge:
+            self.edge = worst
+            self.edge_price = _level(self._far[worst] if self._far else self._near[-1])[0]
+
     def replace(self, levels: Sequence[Level], complete: bool) -> None:
         """The side becomes these levels (any order). `complete`: the venue has no more than these."""
         keys = self._load(levels)
@@ -280,6 +300,11 @@ class LevelBook:
     def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """`check` and `put`. Raises ImplausibleValue before anything is changed."""
         self.put(self.check(bids, asks))
+
+    def keep_best(self, depth: int) -> None:
+        """See `BookSide.keep_best`; for venues whose stream covers the best `depth` levels a side."""
+        self.bids.keep_best(depth)
+        self.asks.keep_best(depth)
 
     def replace(self, bids: Sequence[Level], asks: Sequence[Level], limit: int = 0) -> None:
         """The book becomes a snapshot of at most `limit` levels a side (0: not known).

@@ -7,7 +7,8 @@ How to drive it, per record of `raw.book` of one key, in order:
 
     connected(conn, overlaps)  disconnected(conn)      connection records
     update(first, last, prev, event_time_us, payload, conn) -> Outcome
-    snapshot(snapshot_id, payload, conn) -> SnapshotVerdict
+    snapshot(snapshot_id, payload, conn) -> SnapshotVerdict            a whole book, to be joined with the stream by ids
+    stream_snapshot(id, event_time_us, payload, conn) -> SnapshotVerdict   a whole book as part of the stream itself
     invalidate(reason)                                 the book was found wrong (crossed): anchor again
 
 After each call `steps` lists what to do with the levels, in order; it is valid until the next call and empty where the
@@ -19,6 +20,8 @@ Rules that hold:
   drops no update, whether the snapshot's id lies behind the stream or ahead of it.
 - After a connection that does not overlap the one before, the book is unproven: the next update continues it (ids
   belong to the symbol on such venues), reveals a hole, or shows that the venue's ids began anew (`epoch` + 1).
+- A whole book that the stream itself delivers is the book from there on; what lay between it and the update before is
+  missing, and said to be.
 - While two connections are live each update is taken once. A skip is a hole only when no live connection can still
   fill it; until then the updates beyond it wait.
 """
@@ -99,6 +102,11 @@ class BookFeed(Generic[P]):
     def connections(self) -> tuple[str, ...]:
         """Live connections, oldest first."""
         return tuple(self._live)
+
+    @property
+    def snapshot_conn(self) -> str:
+        """The connection a snapshot is wanted for; "" while none is live."""
+        return next(reversed(self._live), "")
 
     @property
     def needs_snapshot(self) -> bool:
@@ -203,6 +211,10 @@ class BookFeed(Generic[P]):
             return self._dropped(update, overlapped)
         if verdict is Verdict.APPLY:
             return self._accept(update)
+        if verdict is Verdict.RESET:
+            self.epoch += 1
+            self._ring.clear()
+            return self._accept(update)
         if not overlapped:
             return self._lose(update)
         if any(u.first <= update.first and update.last <= u.last for u in self._ahead):
@@ -249,7 +261,7 @@ class BookFeed(Generic[P]):
         verdict = Verdict.APPLY
         if self._bridging:
             verdict = self.rules.bridge(last_id, update.first, update.last, update.prev)
-        if verdict is Verdict.APPLY:
+        if verdict is Verdict.APPLY or verdict is Verdict.RESET:
             self._bridging = False
             self.last_id = update.last
             self._enter("ok", "")
@@ -337,7 +349,7 @@ class BookFeed(Generic[P]):
             if verdict is Verdict.DROP:
                 outcome = Outcome.DUPLICATE
             else:
-                outcome = self._accept(update) if verdict is Verdict.APPLY else self._lose(update)
+                outcome = self._lose(update) if verdict is Verdict.GAP else self._accept(update)
             self.steps.append(Emerge(update, self._applied(update, outcome)))
         if len(self._live) < 2:
             self._reached.clear()
@@ -353,6 +365,42 @@ class BookFeed(Generic[P]):
         verdict = self._snapshot(snapshot_id, payload)
         self._refresh()
         return verdict
+
+    def stream_snapshot(self, snapshot_id: int, event_time_us: int, payload: P, conn: str = "") -> SnapshotVerdict:
+        """Take a whole book that came as part of the stream: updates go on from it."""
+        self.steps = []
+        if not self._live:  # the log begins in the middle of a connection
+            self._live[conn] = None
+        if len(self._live) > 1 and self.last_id is not None:
+            verdict = self._snapshot(snapshot_id, payload)  # the other connection goes on delivering: lose nothing
+        else:
+            self._begin_anew(snapshot_id, event_time_us)
+            self.steps.append(Replace(snapshot_id, payload))
+            self._enter("ok", "")
+            verdict = SnapshotVerdict.ANCHORED
+        self._refresh()
+        return verdict
+
+    def _begin_anew(self, snapshot_id: int, event_time_us: int) -> None:
+        """The stream's whole book: report what lies between it and the stream so far, then go on from it."""
+        head = self.head
+        related = self.rules.chains_across_connections or not self._unproven
+        if head is not None and not (related and snapshot_id == head):
+            reason = self._lost_by if self._unproven else "resubscribed"
+            if snapshot_id < head:
+                self.epoch += 1
+                reason = "sequence_reset" if self.rules.chains_across_connections else reason
+            first, last = (head + 1, snapshot_id) if related and snapshot_id > head else (0, -1)
+            count = last - first + 1 if self.rules.consecutive_ids and last >= first else 0
+            self._hole = Hole(first, last, count, reason, 0, False, self.head_time_us, event_time_us)
+            self.steps.append(self._hole)
+        self._hole_left = []
+        self._ring.clear()
+        self._ahead.clear()
+        self._pending, self._waited, self._bridging, self._unproven = None, 0, False, False
+        self._lost_by = "id_skip"
+        self.head = self.last_id = snapshot_id
+        self.head_time_us = event_time_us or self.head_time_us
 
     def _snapshot(self, snapshot_id: int, payload: P) -> SnapshotVerdict:
         unproven = self._unproven and (snapshot_id != self.last_id or not self._ring)
@@ -377,7 +425,7 @@ class BookFeed(Generic[P]):
             verdict = join(book_id, update.first, update.last, update.prev)
             if verdict is Verdict.GAP:
                 return refused
-            if verdict is Verdict.APPLY:
+            if verdict is not Verdict.DROP:
                 replay.append(Apply(update))
                 book_id, bridging = update.last, False
         if self.last_id is not None and book_id < self.last_id:
@@ -438,14 +486,17 @@ class BookFeed(Generic[P]):
     def load(cls, rules: SequenceRules, dump: FeedDump, buffer_max: int = BUFFER_MAX) -> BookFeed[bytes]:
         """The machine that `dump` wrote."""
         feed: BookFeed[bytes] = BookFeed(rules, buffer_max)
-        feed.state, feed.reason, feed.epoch = dump.state, dump.reason, dump.epoch
-        feed.last_id, feed.head, feed.head_time_us = dump.last_id, dump.head, dump.head_time_us
-        feed._bridging, feed._unproven, feed._lost_by = dump.bridging, dump.unproven, dump.lost_by
-        feed._live = dict.fromkeys(dump.connections)
-        feed._reached = dict(dump.reached)
-        feed._ring.extend(dump.ring)
-        feed._ahead = [Update(*entry) for entry in dump.ahead]
-        feed._pending, feed._waited = dump.pending, dump.waited
-        feed._hole, feed._hole_left = dump.hole, list(dump.hole_left)
-        feed._refresh()
+        feed._restore(dump)
         return feed
+
+    def _restore(self: BookFeed[bytes], dump: FeedDump) -> None:
+        self.state, self.reason, self.epoch = dump.state, dump.reason, dump.epoch
+        self.last_id, self.head, self.head_time_us = dump.last_id, dump.head, dump.head_time_us
+        self._bridging, self._unproven, self._lost_by = dump.bridging, dump.unproven, dump.lost_by
+        self._live = dict.fromkeys(dump.connections)
+        self._reached = dict(dump.reached)
+        self._ring.extend(dump.ring)
+        self._ahead = [Update(*entry) for entry in dump.ahead]
+        self._pending, self._waited = dump.pending, dump.waited
+        self._hole, self._hole_left = dump.hole, list(dump.hole_left)
+        self._refresh()

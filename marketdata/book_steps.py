@@ -20,13 +20,16 @@ class Verdict(Enum):
     APPLY = "apply"
     GAP = "gap"
     """Updates before this one are missing."""
+    RESET = "reset"
+    """It continues the book, and the venue counts anew from here (lower ids): apply, nothing is missing."""
 
 
 class SequenceRules(Protocol):
     """A venue's rules for chaining updates: pure functions of ids, no levels, no clock, no state."""
 
     chains_across_connections: bool
-    """True where ids belong to the symbol, so that another connection's update may continue the book."""
+    """True where ids belong to the symbol, so that another connection's update may continue the book. False: each
+    connection's chain is followed on its own, see `marketdata.book_overlap`."""
 
     consecutive_ids: bool
     """True where every id between two updates must appear, so that missing ones can be counted."""
@@ -105,10 +108,12 @@ class Hole(Struct, frozen=True, array_like=True):
 
     first_missing: int
     last_missing: int
+    """Below `first_missing` where ids say nothing about what is missing: only the times do."""
     missing_count: int
     """0: unknown, the venue's ids are not consecutive."""
     reason: str
-    """`id_skip`, `disconnected`, `capture_restarted` or `sequence_reset`."""
+    """`id_skip`, `disconnected`, `capture_restarted`, `sequence_reset` or `resubscribed` (between leaving the stream
+    and the whole book that it began with again)."""
     filled_count: int = 0
     """Reported again with a higher number as late updates fill it."""
     book_kept: bool = False
@@ -139,3 +144,8 @@ class FeedDump(Struct, array_like=True):
     hole: Hole | None
     hole_left: list[tuple[int, int]]
     waited: int
+    others: list[tuple[str, FeedDump]] = []
+    """Chains of the other live connections, oldest first, where each is followed on its own; and whether they are
+    older than the one in use is their place: see `primary_at`."""
+    primary_at: int = 0
+    """How many of `others` are older than the connection in use."""
