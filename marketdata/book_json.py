@@ -15,13 +15,19 @@ _json = msgspec.json.Encoder().encode
 class BookWriter:
     """Writes the records of one key. `instrument` may be set when it becomes known."""
 
-    __slots__ = ("_encode", "_encoding", "_head", "_instrument", "_key")
+    __slots__ = ("_encode", "_encoding", "_head", "_instrument", "_inverse", "_key", "_multiplier", "_tail")
 
     def __init__(self, key: Key, instrument: str = "", encoding: Encoding = "json") -> None:
         self._key = key
         self._encoding = encoding
         self._encode = encoder(encoding)
         self.instrument = instrument
+        self.set_units("", False)
+
+    def set_units(self, multiplier: str, inverse: bool) -> None:
+        """What the venue's contract is worth; see `BookRecord.multiplier`."""
+        self._multiplier, self._inverse = multiplier, inverse
+        self._tail = f'"multiplier":"{multiplier}","inverse":{"true" if inverse else "false"}}}'
 
     @property
     def instrument(self) -> str:
@@ -46,7 +52,8 @@ class BookWriter:
                 f'"state":"ok","reason":"","update_id":"{update_id}","epoch":{epoch},"event_time_us":{event_time_us},'
                 f'"verified_time_ns":"{verified_ns}","bids":[{",".join(bids.fragments(levels))}],'
                 f'"asks":[{",".join(asks.fragments(levels))}],'
-                f'"bid_known_to":"{bids.edge_price}","ask_known_to":"{asks.edge_price}"}}'
+                f'"bid_known_to":"{bids.edge_price}","ask_known_to":"{asks.edge_price}",'
+                f"{self._tail}"
             ).encode()
         return self._record(
             deep, recv_ns, "ok", "", update_id, epoch, event_time_us, verified_ns, book, levels
@@ -80,5 +87,7 @@ class BookWriter:
                 asks=levels_of(book.asks.fragments(levels)) if book else [],
                 bid_known_to=book.bids.edge_price if book else "",
                 ask_known_to=book.asks.edge_price if book else "",
+                multiplier=self._multiplier,
+                inverse=self._inverse,
             )
         )

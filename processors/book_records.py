@@ -29,6 +29,8 @@ class BookRecords:
         self._key = key
         self._encode = encoder(encoding)
         self.instrument = ""
+        self.multiplier = ""
+        self.inverse = False
 
     def delta(
         self, first: int, last: int, epoch: int, event_time_us: int, recv_ns: str, bids: Sequence[Level],
@@ -47,6 +49,8 @@ class BookRecords:
             event_time_us=event_time_us,
             bids=cast(list[Level], bids),
             asks=cast(list[Level], asks),
+            multiplier=self.multiplier,
+            inverse=self.inverse,
             flags=flags,
         )
         return Output(DELTA, self._encode(record), self._key)
@@ -54,7 +58,10 @@ class BookRecords:
     def gap(self, hole: Hole, epoch: int, recv_ns: str) -> Output:
         """What is missing, or how much of it has come after all."""
         reset = hole.reason == "sequence_reset"
-        ids = "reset" if reset else f"{hole.first_missing}-{hole.last_missing}"
+        unnumbered = reset or hole.last_missing < hole.first_missing
+        ids = (
+            "reset" if reset else str(hole.from_time_us) if unnumbered else f"{hole.first_missing}-{hole.last_missing}"
+        )
         record = Gap(
             exchange=self._name.exchange,
             market=self._name.market,
@@ -63,9 +70,9 @@ class BookRecords:
             recv_time_ns=recv_ns,
             gap_id=f"book:{epoch}:{ids}" if epoch else f"book:{ids}",
             channel="book",
-            first_missing_id="" if reset else str(hole.first_missing),
-            last_missing_id="" if reset else str(hole.last_missing),
-            missing_count=0 if reset else hole.missing_count,
+            first_missing_id="" if unnumbered else str(hole.first_missing),
+            last_missing_id="" if unnumbered else str(hole.last_missing),
+            missing_count=0 if unnumbered else hole.missing_count,
             filled_count=hole.filled_count,
             from_time_us=hole.from_time_us,
             to_time_us=hole.to_time_us,

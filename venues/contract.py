@@ -380,3 +380,14 @@ class Venue:
     verify_checksum: Callable[[BookFrame, LevelBook], bool | None] | None = None
     """Compares the frame's checksum with the book (in the venue's own spelling and unit) after it; None where that
     frame carries none. A mismatch makes the book invalid."""
+
+    @property
+    def converts_books(self) -> bool:
+        """Whether the levels on the wire are not in base coin."""
+        return "book" in self.unit_channels
+
+    @property
+    def joins_stream_books(self) -> bool:
+        """Whether a whole book on the socket is an answer of its own, to be joined with the updates by ids, rather than
+        a part of the stream from which the updates go on."""
+        return self.protocol.recovery is BookRecovery.REQUEST
