@@ -17,42 +17,48 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from marketdata import codec
 from marketdata.errors import BadData
-from marketdata.types import AnyRecord, Bbo, Trade, VenueKline
+from marketdata.types import AnyRecord, Bbo, Instrument, Trade, VenueKline
 from marketdata.validation import check_record
 from venues.conformance_checks import BookCheck, KlineCheck, Report, TradeCheck
 from venues.conformance_files import (
     Line,
     RestLine,
+    exchange_folder,
     file_class,
     find_files,
     nanoseconds,
     read_lines,
     rest_reply,
-    venue_of,
+    venues_of,
 )  # fmt: skip
-from venues.contract import Ack, Alive, Context, Data, Notice, PassedId, Reply, Stream, Unknown, Venue, VenueError
+from venues.contract import Ack, Alive, Context, Data, Notice, PassedId, Reply, Unknown, Venue, VenueError
 
 COMPLAINTS_MAX = 20
 """Complaints printed per file; all are counted."""
+
+SYMBOL_PARAMETERS = ("symbol", "instId", "instrument_name", "contract_code", "pair")
+"""Names by which venues' REST queries say what they are about."""
 
 _encode = codec.encoder("json")
 
 
 class Replay:
-    """One file through one venue's code."""
+    """One file through the code of the markets it is of."""
 
-    def __init__(self, venue: Venue, path: Path, out: Callable[[str], None]) -> None:
-        self.report = Report(
-            file=str(path), file_class=file_class(path), venue=f"{venue.exchange}/{venue.market}", events={}
-        )
-        self._venue, self._path, self._out = venue, path, out
+    def __init__(self, venues: Sequence[Venue], path: Path, out: Callable[[str], None]) -> None:
+        venue = venues[0]
+        name = f"{venue.exchange}/{'+'.join(v.market for v in venues)}"
+        self.report = Report(file=str(path), file_class=file_class(path), venue=name, events={})
+        self._venues, self._protocol, self._path, self._out = venues, venue.protocol, path, out
         self._in_sequence = self.report.file_class == "sequence"
         self._line_number = 0
         self._complaints = 0
@@ -60,6 +66,8 @@ class Replay:
         self._books: dict[str, BookCheck] = {}
         self._trades: dict[tuple[str, bool], TradeCheck] = {}
         self._klines: dict[str, KlineCheck] = {}
+        folder = exchange_folder(path, venues)
+        self._instruments = recorded_instruments(folder) if folder is not None else {}
 
     def run(self) -> Report:
         for line in read_lines(self._path):
@@ -87,14 +95,15 @@ class Replay:
     def _rest(self, line: Line, rest: RestLine) -> None:
         recv_s = bytes(rest.recv_s).decode()
         recv_ns = nanoseconds(recv_s) if recv_s else line.recv_time_ns
-        context = Context(self._venue.exchange, self._venue.market, "", recv_ns)
-        reply = self._venue.read_rest(rest.path, bytes(rest.body), context)
+        venue = self._venue_of(symbol_in(rest.path)) or self._venues[0]
+        context = Context(venue.exchange, venue.market, "", recv_ns, self._instruments.get(symbol_in(rest.path)))
+        reply = venue.read_rest(rest.path, bytes(rest.body), context)
         if reply.error is not None:
             self.report.count("venue_error")
         elif reply.snapshot is not None:
             self.report.count("snapshot")
             if self._in_sequence:
-                self._book(reply.symbol).snapshot(reply.snapshot)
+                self._book(venue, reply.symbol).snapshot(reply.snapshot)
         elif reply.records:
             for record in reply.records:
                 self._record(record)
@@ -104,7 +113,7 @@ class Replay:
             self.report.count(reply.kind)
 
     def _frame(self, line: Line) -> None:
-        found = self._venue.protocol.classify(line.frame)
+        found = self._protocol.classify(line.frame)
         match found:
             case Data():
                 self._data(line, found)
@@ -122,33 +131,56 @@ class Replay:
         stream = data.stream
         if data.event_time_ms is not None and not self._first_time_us:
             self._first_time_us = data.event_time_ms * 1000
-        if stream.channel == "book":
-            self._book_frame(line, stream)
-            return
-        normalise = self._venue.normalisers.get(stream.channel)
+        for symbol in data.symbols or (stream.symbol,):
+            venue = self._venue_of(symbol)
+            if venue is None:
+                self.report.unknown += 1
+                self._complain(f"unknown: {symbol!r} is a symbol of none of these markets")
+            elif stream.channel == "book":
+                self._book_frame(line, venue, symbol)
+            else:
+                self._records(line, venue, stream.channel, symbol)
+
+    def _records(self, line: Line, venue: Venue, channel: str, symbol: str) -> None:
+        normalise = venue.normalisers.get(channel)
         if normalise is None:
             self.report.unknown += 1
-            self._complain(f"unknown: no normaliser for channel {stream.channel!r}")
+            self._complain(f"unknown: no normaliser for channel {channel!r}")
             return
-        context = Context(self._venue.exchange, self._venue.market, stream.symbol, line.recv_time_ns)
-        records = normalise(line.frame, context)
+        records = normalise(line.frame, self._context(line, venue, channel, symbol))
         for record in records:
             if isinstance(record, PassedId):
                 self.report.count(record.reason)
+                self._trade_check(venue, symbol, channel).passed(record)
                 continue
             self._record(record)
             if self._in_sequence:
-                self._in_order(record)
+                self._in_order(venue, record)
         if not records:
-            self.report.count(stream.channel)
+            self.report.count(channel)
 
-    def _book_frame(self, line: Line, stream: Stream) -> None:
-        frame = self._venue.parse_book(line.frame)
-        if frame.envelope != self._venue.protocol.book_envelope(line.frame):
+    def _context(self, line: Line, venue: Venue, channel: str, symbol: str) -> Context:
+        """With the instrument of a recording; where none is recorded and units need one, contracts of size 1."""
+        instrument = self._instruments.get(symbol)
+        if instrument is None and channel in venue.unit_channels:
+            self.report.units_assumed += 1
+            instrument = Instrument(
+                exchange=venue.exchange, market=venue.market, symbol=symbol, base="", quote="", status=""
+            )
+        return Context(venue.exchange, venue.market, symbol, line.recv_time_ns, instrument)
+
+    def _venue_of(self, symbol: str) -> Venue | None:
+        if len(self._venues) == 1:
+            return self._venues[0]
+        return next((venue for venue in self._venues if venue.owns(symbol)), None)
+
+    def _book_frame(self, line: Line, venue: Venue, symbol: str) -> None:
+        frame = venue.parse_book(line.frame)
+        if frame.envelope != venue.protocol.book_envelope(line.frame):
             self._error("the ids read with the levels differ from those of the envelope alone")
-        self.report.count("book_delta")
+        self.report.count("book_snapshot" if frame.envelope.is_snapshot else "book_delta")
         if self._in_sequence:
-            self._book(stream.symbol).update(frame)
+            self._book(venue, symbol).update(frame)
 
     def _record(self, record: AnyRecord) -> None:
         check_record(record)
@@ -157,30 +189,30 @@ class Replay:
         name = str(type(record).__struct_config__.tag)
         self.report.count(_channel(record) if isinstance(record, Trade) else name)
 
-    def _in_order(self, record: AnyRecord) -> None:
+    def _in_order(self, venue: Venue, record: AnyRecord) -> None:
         """A record of consecutive frames."""
         if isinstance(record, Trade):
-            self._trade_check(record).trade(record)
-            self._kline_check(record.symbol).trade(record)
+            self._trade_check(venue, record.symbol, _channel(record)).trade(record)
+            self._kline_check(venue, record.symbol).trade(record)
         elif isinstance(record, VenueKline):
-            self._kline_check(record.symbol).kline(record)
+            self._kline_check(venue, record.symbol).kline(record)
         elif isinstance(record, Bbo):
-            self._book(record.symbol).bbo(record)
+            self._book(venue, record.symbol).bbo(record)
 
-    def _book(self, symbol: str) -> BookCheck:
+    def _book(self, venue: Venue, symbol: str) -> BookCheck:
         if symbol not in self._books:
-            self._books[symbol] = BookCheck(self._venue, symbol, self.report, self._complain)
+            self._books[symbol] = BookCheck(venue, symbol, self.report, self._complain)
         return self._books[symbol]
 
-    def _trade_check(self, trade: Trade) -> TradeCheck:
-        key = (trade.symbol, trade.aggregated)
+    def _trade_check(self, venue: Venue, symbol: str, channel: str) -> TradeCheck:
+        key = (symbol, channel == "agg_trade")
         if key not in self._trades:
-            self._trades[key] = TradeCheck(trade.symbol, _channel(trade), self.report, self._complain)
+            self._trades[key] = TradeCheck(venue, symbol, channel, self.report, self._complain)
         return self._trades[key]
 
-    def _kline_check(self, symbol: str) -> KlineCheck:
+    def _kline_check(self, venue: Venue, symbol: str) -> KlineCheck:
         if symbol not in self._klines:
-            self._klines[symbol] = KlineCheck(self._venue, symbol, self.report, self._complain)
+            self._klines[symbol] = KlineCheck(venue, symbol, self.report, self._complain)
         return self._klines[symbol]
 
     def _error(self, text: str) -> None:
@@ -197,9 +229,38 @@ def _channel(trade: Trade) -> str:
     return "agg_trade" if trade.aggregated else "trade"
 
 
-def replay(venue: Venue, path: Path, out: Callable[[str], None]) -> Report:
-    """Replays one recording; `out` takes the complaints."""
-    return Replay(venue, path, out).run()
+def replay(venues: Sequence[Venue], path: Path, out: Callable[[str], None]) -> Report:
+    """Replays one recording of these markets, which share a protocol; `out` takes the complaints."""
+    return Replay(venues, path, out).run()
+
+
+def symbol_in(path: str) -> str:
+    """The symbol a REST path asks about; "" where it names none in a way we know."""
+    query = dict(parse_qsl(urlsplit(path).query))
+    return next((query[name].upper() for name in SYMBOL_PARAMETERS if name in query), "")
+
+
+@lru_cache(maxsize=8)
+def recorded_instruments(folder: Path) -> Mapping[str, Instrument]:
+    """What the metadata recorded anywhere in an exchange's folder say of its symbols; real replies before examples."""
+    found: dict[str, Instrument] = {}
+    for file in sorted(find_files(folder), key=lambda file: file_class(file) != "docs"):
+        venues = venues_of(file)
+        for line in read_lines(file) if venues and file_class(file) != "sequence" else ():
+            for venue in venues:
+                found.update(_instruments(line, venue))
+    return found
+
+
+def _instruments(line: Line, venue: Venue) -> dict[str, Instrument]:
+    rest = rest_reply(line)
+    if rest is None:
+        return {}
+    try:
+        reply = venue.read_rest(rest.path, bytes(rest.body), Context(venue.exchange, venue.market, "", ""))
+    except BadData:
+        return {}  # complained about when the file itself is replayed
+    return {r.symbol: r for r in reply.records if isinstance(r, Instrument) and venue.owns(r.symbol)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,14 +276,14 @@ def run(paths: Sequence[Path], out: Callable[[str], None]) -> int:
     skipped: Counter[str] = Counter()
     failed = unusable = 0
     for path in paths:
-        known = [(file, venue) for file in find_files(path) if (venue := venue_of(file)) is not None]
+        known = [(file, found) for file in find_files(path) if (found := venues_of(file))]
         if not known:
             unusable += 1
             out(f"{path}: {_why_unusable(path)}")
             continue
-        skipped.update(str(file.parent) for file in find_files(path) if venue_of(file) is None)
-        for file, venue in known:
-            report = replay(venue, file, out)
+        skipped.update(str(file.parent) for file in find_files(path) if not venues_of(file))
+        for file, found in known:
+            report = replay(found, file, out)
             sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
             totals[report.file_class] += 1
             failed += not report.passed

@@ -13,11 +13,15 @@ from msgspec import Struct
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import Apply, BookFeed, Hole, Outcome, Replace
+from marketdata.book_overlap import new_feed
 from marketdata.candle import Sums
 from marketdata.continuity import Continuity, Verdict
 from marketdata.decimals import rescale, same, to_text, to_units
 from marketdata.types import Bbo, Level, Trade, VenueKline
-from venues.contract import BookFrame, SnapshotFrame, Venue
+from venues.contract import BookFrame, PassedId, SnapshotFrame, StreamRules, Venue
+
+WHOLE = 1 << 62
+"""Depth of a book whose stream holds every level there is."""
 
 CONNECTION = "file"
 """A sequence file is one connection."""
@@ -52,6 +56,8 @@ class Report(Struct, kw_only=True):
     kline_checked: int = 0
     kline_mismatched: int = 0
     kline_unchecked: int = 0
+    units_assumed: int = 0
+    """Frames normalised with a contract size of 1 because no recording says what it was."""
 
     def count(self, event: str, number: int = 1) -> None:
         self.events[event] = self.events.get(event, 0) + number
@@ -81,7 +87,7 @@ class BookCheck:
 
     def __init__(self, venue: Venue, symbol: str, report: Report, complain: Complain) -> None:
         self._venue, self._symbol, self._report, self._complain = venue, symbol, report, complain
-        self._feed: BookFeed[BookFrame | SnapshotFrame] = BookFeed(venue.book_sync())
+        self._feed: BookFeed[BookFrame | SnapshotFrame] = new_feed(venue.book_sync())
         self._feed.connected(CONNECTION)
         self._levels = LevelBook()
         self._bridging = False
@@ -90,10 +96,12 @@ class BookCheck:
         self._last_bbo_id = -1
 
     def update(self, frame: BookFrame) -> None:
-        if frame.envelope.is_snapshot:
-            self._feed.snapshot(frame.envelope.last_id, frame, CONNECTION)
+        e = frame.envelope
+        if e.is_snapshot and self._venue.joins_stream_books:
+            self._feed.snapshot(e.last_id, frame, CONNECTION)
+        elif e.is_snapshot:
+            self._feed.stream_snapshot(e.last_id, e.event_time_us, frame, CONNECTION)
         else:
-            e = frame.envelope
             outcome = self._feed.update(e.first_id, e.last_id, e.prev_id, e.event_time_us, frame, CONNECTION)
             if outcome is Outcome.APPLY:
                 self._apply(frame)
@@ -115,8 +123,8 @@ class BookCheck:
             self._gap(f"best quote {update_id} after {self._last_bbo_id}")
         self._last_bbo_id = max(update_id, self._last_bbo_id)
         self._theirs[update_id] = (
-            (record.bid_price, record.bid_quantity) if record.bid_price else None,
-            (record.ask_price, record.ask_quantity) if record.ask_price else None,
+            (record.bid_price, record.raw_bid_quantity or record.bid_quantity) if record.bid_price else None,
+            (record.ask_price, record.raw_ask_quantity or record.ask_quantity) if record.ask_price else None,
         )
         self._compare(update_id)
 
@@ -126,8 +134,9 @@ class BookCheck:
                 self._gap(f"{step.reason}: updates {step.first_missing}-{step.last_missing} are missing")
             elif isinstance(step, Replace):
                 payload = step.payload
-                limit = payload.limit if isinstance(payload, SnapshotFrame) else 0
+                limit = payload.limit if isinstance(payload, SnapshotFrame) else self._venue.book_depth or WHOLE
                 self._levels.replace(payload.bids, payload.asks, limit)
+                self._keep_best()
                 self._bridging = True
                 self._examine(step.snapshot_id, payload)
             elif isinstance(step, Apply):
@@ -135,10 +144,15 @@ class BookCheck:
 
     def _apply(self, frame: BookFrame | SnapshotFrame) -> None:
         self._levels.apply(frame.bids, frame.asks)
+        self._keep_best()
         if self._bridging:
             self._bridging = False
             self._report.books_bridged += 1
         self._examine(frame.envelope.last_id, frame)
+
+    def _keep_best(self) -> None:
+        if self._venue.book_depth:
+            self._levels.keep_best(self._venue.book_depth)
 
     def _examine(self, update_id: int, frame: BookFrame | SnapshotFrame) -> None:
         """After each change of the book: crossed? the venue's quotes? its checksum?"""
@@ -179,13 +193,22 @@ def _same_level(ours: Level | None, theirs: Level | None) -> bool:
 class TradeCheck:
     """Continuity of one symbol's trade ids on one channel; of aggregated trades also of the ids they are made of."""
 
-    def __init__(self, symbol: str, channel: str, report: Report, complain: Complain) -> None:
+    def __init__(self, venue: Venue, symbol: str, channel: str, report: Report, complain: Complain) -> None:
         self._symbol, self._report, self._complain = symbol, report, complain
         self._continuity = Continuity(channel)
+        self._rules = venue.rules.get(channel, StreamRules())
         self._last: Trade | None = None
+
+    def passed(self, passed: PassedId) -> None:
+        """An id that is no trade: the next one follows it."""
+        if self._rules.continuous_ids:
+            self._continuity.check(int(passed.record_id), passed.time_us)
 
     def trade(self, record: Trade) -> None:
         last, self._last = self._last, record
+        if not self._rules.continuous_ids or self._rules.id_ranges:
+            self._loosely(record, last)
+            return
         verdict = self._continuity.check(int(record.trade_id), record.trade_time_us).verdict
         if last is None:
             return
@@ -194,6 +217,19 @@ class TradeCheck:
             self._gap(f"{verdict.value}: trade {record.trade_id} after {last.trade_id}")
         elif record.aggregated and first_id(record) != last_id(last) + 1:
             self._gap(f"gap inside: aggregate from {record.first_trade_id} after one to {last.last_trade_id}")
+
+    def _loosely(self, record: Trade, last: Trade | None) -> None:
+        """Ids that chain by ranges, or only grow, or say nothing."""
+        if last is None:
+            return
+        if self._rules.id_ranges:
+            self._report.trades_checked += 1
+            if first_id(record) != last_id(last) + 1:
+                self._gap(f"trades {first_id(record)}-{last_id(record)} after {last_id(last)}")
+        elif self._rules.monotonic_ids:
+            self._report.trades_checked += 1
+            if int(record.trade_id) <= int(last.trade_id):
+                self._gap(f"trade {record.trade_id} after {last.trade_id}")
 
     def _gap(self, text: str) -> None:
         self._report.trade_gaps += 1

@@ -54,16 +54,25 @@ def file_class(path: Path) -> FileClass:
     return "sequence" if name.startswith("seq_") else "sample"
 
 
-def venue_of(path: Path, venues: Iterable[Venue] = VENUES) -> Venue | None:
-    """The venue whose recordings lie at this path: the longest match nearest to the file's name."""
+def venues_of(path: Path, venues: Iterable[Venue] = VENUES) -> tuple[Venue, ...]:
+    """The markets whose recordings lie at this path, the match nearest to the file's name; they share a protocol."""
     parts = path.resolve().parent.parts
     for end in range(len(parts), 0, -1):
-        for venue in venues:
-            for folder in venue.recordings:
-                wanted = tuple(folder.split("/"))
-                if parts[max(end - len(wanted), 0) : end] == wanted:
-                    return venue
-    return None
+        found = tuple(venue for venue in venues if any(_ends_with(parts[:end], folder) for folder in venue.recordings))
+        if found:
+            return found
+    return ()
+
+
+def _ends_with(parts: tuple[str, ...], folder: str) -> bool:
+    wanted = tuple(folder.split("/"))
+    return parts[-len(wanted) :] == wanted
+
+
+def exchange_folder(path: Path, venues: Iterable[Venue]) -> Path | None:
+    """The folder that holds all recordings of a file's exchange: `.../okx` of `.../okx/swap/book.jsonl`."""
+    names = {folder.split("/")[0] for venue in venues for folder in venue.recordings}
+    return next((parent for parent in path.resolve().parents if parent.name in names), None)
 
 
 def find_files(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from tests.frames import frames_dir
 from venues import find_venue
 from venues.conformance import replay, run
 from venues.conformance_checks import Report
-from venues.conformance_files import file_class, nanoseconds, read_lines, venue_of
+from venues.conformance_files import file_class, nanoseconds, read_lines, venues_of
 from venues.contract import BookFrame
 
 SPOT = find_venue("binance", "spot")
@@ -53,7 +53,7 @@ def spoiled(tmp_path: Path, name: str, lines: list[bytes]) -> Path:
 
 def judged(path: Path) -> Report:
     complaints: list[str] = []
-    report = replay(SPOT, path, complaints.append)
+    report = replay((SPOT,), path, complaints.append)
     assert bool(complaints) != report.passed, "whatever fails is said"
     assert run([path], lambda _: None) == int(not report.passed)
     return report
@@ -276,7 +276,7 @@ def test_a_checksum_is_checked_where_the_venue_has_one() -> None:
         return None if levels % 3 == 0 else levels % 2 == 0
 
     venue = dataclasses.replace(SPOT, verify_checksum=even)
-    report = replay(venue, spot_dir() / FOUR, lambda _: None)
+    report = replay((venue,), spot_dir() / FOUR, lambda _: None)
     assert 0 < report.checksum_failed < report.checksum_checked < 177
     assert not report.passed
 
@@ -329,10 +329,10 @@ def test_the_class_is_in_the_name(name: str, expected: str) -> None:
 
 
 def test_the_venue_is_in_the_path() -> None:
-    assert venue_of(Path("/a/binance/spot/x.jsonl")) is SPOT
-    assert venue_of(Path("/a/binance/spot/2024/x.jsonl")) is SPOT
-    assert venue_of(Path("/a/binance/usdm/x.jsonl")) is None
-    assert venue_of(Path("/a/spot/x.jsonl")) is None
+    assert venues_of(Path("/a/binance/spot/x.jsonl")) == (SPOT,)
+    assert venues_of(Path("/a/binance/spot/2024/x.jsonl")) == (SPOT,)
+    assert venues_of(Path("/a/nowhere/usdm/x.jsonl")) == ()
+    assert venues_of(Path("/a/spot/x.jsonl")) == ()
 
 
 def test_receive_times_are_exact(tmp_path: Path) -> None:
