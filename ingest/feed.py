@@ -25,6 +25,8 @@ ROTATION_JITTER = 0.1
 """Connections opened together must not all be replaced together: each rotates up to this part earlier."""
 REPLACEMENT_WAIT_FACTOR = 2.0
 """A replacement that does not deliver everything within so many first-data timeouts is given up."""
+BOOKS_WAIT_S = 600.0
+"""The old connection stays so long for books that the new one has no anchor for yet; then it closes all the same."""
 GONE_POLL_S = 0.05
 
 
@@ -127,6 +129,14 @@ class Feed:
         for connection in self.connections:
             connection.remove(streams)
 
+    def share(self, name: str, symbol: str) -> None:
+        for connection in self.connections:
+            connection.share(name, symbol)
+
+    def unshare(self, name: str, symbol: str) -> None:
+        for connection in self.connections:
+            connection.unshare(name, symbol, time.time_ns())
+
     def rotate(self, conn: str) -> None:
         """Replace the connection `conn` now."""
         if self._links and self._links[0].connection.conn == conn and len(self._links) == 1:
@@ -202,10 +212,15 @@ class Feed:
             self._rotate_at_s = self._not_before_s = time.monotonic() + self._backoff.next_delay_s()
             return None
         limits = self._host.protocol.limits
-        give_up_s = time.monotonic() + REPLACEMENT_WAIT_FACTOR * limits.first_data_timeout_s
+        begun_s = time.monotonic()
+        give_up_s = begun_s + REPLACEMENT_WAIT_FACTOR * limits.first_data_timeout_s
         while not new.closed.is_set() and not old.closed.is_set():
             now_s = time.monotonic()
             if new.connection.can_replace(old.connection, now_s):
+                if now_s - begun_s < BOOKS_WAIT_S and not self._host.books_anchored(new.connection.conn):
+                    give_up_s = now_s + REPLACEMENT_WAIT_FACTOR * limits.first_data_timeout_s
+                    await asyncio.sleep(GONE_POLL_S)
+                    continue
                 new.connection.take_over(old.connection, now_s, time.time_ns())
                 old.connection.be_patient(now_s)
                 old.close(old.connection.doubtful or "rotation")

@@ -77,11 +77,14 @@ class Market:
             market=self.name,
             heartbeat_interval_s=settings.heartbeat_interval_s,
             patience_s={},
+            sharers={},
             covered=self._covered,
             on_book=self.snapshots.on_frame,
             on_book_connected=self.snapshots.on_connected,
             on_book_disconnected=self.snapshots.on_disconnected,
+            books_anchored=lambda _: True,
             on_shutdown=self._rotate,
+            on_instruments=lambda: None,
         )
 
     # --- subscriptions ---
@@ -194,7 +197,7 @@ class Market:
 
     def not_ready(self) -> str | None:
         """Why not all wanted streams are carried, or None."""
-        live = {name for c in self.connections() for name, line in list(c.lines.items()) if c.delivers(line)}
+        live = {name for c in self.connections() for name, line in list(c.lines.items()) if line.delivers}
         wanted = [name for feed in list(self._feeds.values()) for name in list(feed.group.streams)]
         missing = [name for name in wanted if name not in live]
         return f"{len(missing)} of {len(wanted)} streams not delivering, {missing[0]} for one" if missing else None

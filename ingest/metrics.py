@@ -106,6 +106,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "connections_opened": ("Connections opened", (*MARKET, "reason")),
     "connect_failures": ("Connection attempts that failed", MARKET),
     "disconnects": ("Connections ended", (*MARKET, "reason")),
+    "streams_refused": ("Streams the venue refused, or dropped without a word", MARKET_CHANNEL),
     "resubscribes": ("Streams subscribed again because they never delivered", MARKET_CHANNEL),
     "control_frames": ("Acks, errors, pings and notices of the venue", (*MARKET, "kind")),
     "dead_letters": ("Frames that belong to no stream we know", (*MARKET, "reason")),
@@ -169,6 +170,12 @@ class Events:
             conn=conn,
             streams=streams,
         )
+
+    def not_taken(self, market: str, conn: str, why: str, streams: list[str]) -> None:
+        self._now_and_then(
+            logging.WARNING, "the venue did not take streams", market, market=market, conn=conn, why=why,
+            streams=streams,
+        )  # fmt: skip
 
     def venue_error(self, market: str, conn: str, code: str, message: str) -> None:
         self._now_and_then(

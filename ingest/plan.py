@@ -30,24 +30,41 @@ class Group:
 
 
 def place(
-    groups: list[Group], streams: Iterable[Stream], route: Callable[[Stream], str], streams_max: int
+    groups: list[Group],
+    streams: Iterable[Stream],
+    route: Callable[[Stream], str],
+    streams_max: int,
+    books_max: int | None = None,
 ) -> list[Group]:
     """Put new streams into groups that have room, making groups as needed; returns the groups that changed.
 
     Streams of one symbol stay together when they come together (callers give them symbol by symbol). Streams that are
-    placed already are left where they are.
+    placed already are left where they are. `books_max`: book streams in one group at most.
     """
     changed: dict[int, Group] = {}
     placed = {name for group in groups for name in group.streams}
+    books = {group.number: _books(group.streams.values()) for group in groups}
     for symbol_streams in _by_symbol(s for s in streams if s.name not in placed):
-        for on_route in _by_route(symbol_streams, route):
-            room = next((g for g in groups if g.route == on_route[0] and _fits(g, on_route[1], streams_max)), None)
+        for name, on_route in _by_route(symbol_streams, route):
+            more = _books(on_route)
+
+            def has_room(group: Group, name: str = name, on_route: list[Stream] = on_route, more: int = more) -> bool:
+                crowded = books_max is not None and more and books[group.number] + more > max(books_max, more)
+                return group.route == name and not crowded and _fits(group, on_route, streams_max)
+
+            room = next(filter(has_room, groups), None)
             if room is None:
-                room = Group(1 + max((g.number for g in groups), default=0), on_route[0])
+                room = Group(1 + max((g.number for g in groups), default=0), name)
                 groups.append(room)
-            room.streams.update((s.name, s) for s in on_route[1])
+                books[room.number] = 0
+            room.streams.update((s.name, s) for s in on_route)
+            books[room.number] += more
             changed[room.number] = room
     return list(changed.values())
+
+
+def _books(streams: Iterable[Stream]) -> int:
+    return sum(1 for s in streams if s.channel == "book")
 
 
 def batches(streams: Sequence[Stream], limits: Limits) -> list[Sequence[Stream]]:

@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 from marketdata.codec import encoder, payload_text
 from marketdata.raw import LIMIT_HEADER, ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
-from marketdata.topics import CHANNEL_TOPICS, MD_DEAD_LETTER, RAW_BOOK, RAW_CONTROL, RAW_TRADE, topic_name
+from marketdata.topics import CHANNEL_TOPICS, MD_DEAD_LETTER, RAW_BBO, RAW_BOOK, RAW_CONTROL, RAW_TRADE, topic_name
 from marketdata.types import DeadLetter
 from runtime.config.stores import Environment
 
 Header = tuple[str, bytes]
 
-HEARTBEAT_TOPICS = frozenset((RAW_TRADE.name, RAW_BOOK.name))
+HEARTBEAT_PACES = {RAW_TRADE.name: 1, RAW_BOOK.name: 1, RAW_BBO.name: 5}
+"""Raw topics with heartbeats, and in how many heartbeat intervals each key has one. Trades and books need them at the
+full pace (candles close, stale books are told by them); quotes only so that whoever merges those of several venues can
+move its watermark on while one of them is silent."""
 
 _FRAME: Header = ("kind", b"frame")
 _NO_CHANNEL: Header = ("channel", b"")
@@ -40,7 +43,7 @@ class Records:
         self._control = topic_name(self._prefix, RAW_CONTROL)
         self._dead = topic_name(self._prefix, MD_DEAD_LETTER)
         self._encode_typed = encoder("msgpack" if encoding == "msgpack" else "json")
-        self.heartbeat_topics = frozenset(self._prefix + name for name in HEARTBEAT_TOPICS)
+        self.heartbeat_paces = {self._prefix + name: pace for name, pace in HEARTBEAT_PACES.items()}
 
     def topic(self, channel: str) -> str:
         """Full name of the raw topic of a channel."""
