@@ -219,3 +219,29 @@ def test_the_window_survives_being_emptied_from_the_top() -> None:
         book.apply([], [(price, "0.000")])
         model.apply([], [(price, "0")])
         assert view(book, 20) == model.best(20)
+
+
+@settings(max_examples=200)
+@given(
+    frames=st.lists(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3)), max_size=8), min_size=1, max_size=25),
+    depth=st.sampled_from([1, 3, 10, 45]),
+    window=st.sampled_from([2, 40]),
+)
+def test_a_book_kept_at_a_depth_holds_the_best_levels_and_knows_how_far(
+    frames: list[list[tuple[int, int]]], depth: int, window: int
+) -> None:
+    book = LevelBook(100, window)
+    book.replace([], [], depth)
+    naive: dict[int, int] = {}
+    for frame in frames:
+        asks = [(str(price), str(size)) for price, size in frame]
+        book.apply([], asks)
+        book.keep_best(depth)
+        for price, size in frame:
+            naive[price] = size
+            if not size:
+                del naive[price]
+        naive = dict(sorted(naive.items())[:depth])
+        assert book.asks.levels(0) == [(str(p), str(s)) for p, s in naive.items()]
+        assert book.asks.edge_price == (str(max(naive)) if len(naive) == depth else "inf")
+        assert book.asks.known(depth)

@@ -109,7 +109,7 @@ def test_what_never_came_is_what_is_missing(ids: list[int], cut: int) -> None:
 
 
 def test_unnumbered_streams_leave_a_gap_in_time() -> None:
-    stream = Unnumbered("bbo")
+    stream = Unnumbered("bbo", grows=True)
     assert stream.check(10, 1_000).gap is None
     stream.broken("disconnected")
     step = stream.check(12, 5_000)
@@ -128,3 +128,57 @@ def test_recent_tells_repeats_exactly_within_its_memory(ids: list[int]) -> None:
     for i in ids:
         assert recent.seen(i) == (i in seen)
         seen.add(i)
+
+
+def test_ranges_chain_by_what_they_cover() -> None:
+    stream = Continuity("agg_trade")
+    assert stream.check(12, 1, 10).verdict is Verdict.NEXT
+    assert stream.check(15, 2, 13).verdict is Verdict.NEXT
+    step = stream.check(25, 3, 21)
+    assert step.gap is not None
+    assert (step.verdict, step.gap.first, step.gap.last) == (Verdict.GAP, 16, 20)
+    assert stream.check(25, 3, 21).verdict is Verdict.DUPLICATE
+    assert stream.check(27, 4, 24).verdict is Verdict.OVERLAP, "begins with known ids, ends with unknown ones"
+    assert stream.check(17, 2, 15).verdict is Verdict.OVERLAP
+    assert stream.check(18, 2, 17).verdict is Verdict.FILL
+    assert stream.check(18, 2, 16).verdict is Verdict.OVERLAP
+    assert stream.check(16, 2, 16).verdict is Verdict.FILL
+    step = stream.check(20, 2, 19)
+    assert step.gap is not None
+    assert (step.verdict, step.gap.filled, step.gap.count, stream.gaps) == (Verdict.FILL, 5, 5, [])
+    assert stream.check(26, 5).verdict is Verdict.NEXT
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 4)), min_size=1, max_size=60))
+def test_no_id_of_a_range_is_accepted_twice(ranges: list[tuple[int, int]]) -> None:
+    stream = Continuity("agg_trade")
+    accepted: list[int] = []
+    for first, more in ranges:
+        if stream.check(first + more, 1, first).verdict in (Verdict.NEXT, Verdict.GAP, Verdict.FILL):
+            accepted += range(first, first + more + 1)
+    assert len(accepted) == len(set(accepted))
+    missing = {i for g in stream.gaps for a, b in g.missing for i in range(a, b + 1)}
+    assert missing == set(range(min(accepted), max(accepted) + 1)) - set(accepted)
+
+
+def test_a_source_that_repeats_its_past_gives_nothing_twice() -> None:
+    recent, times = Recent(), range(1_000)
+    assert not any(recent.seen(t, old_is_seen=True) for t in times)
+    assert all(recent.seen(t, old_is_seen=True) for t in times), "far more than is remembered"
+    assert not recent.seen(1_000, old_is_seen=True)
+    assert not recent.seen(3), "of other sources an old number is late, not a repeat"
+
+
+def test_series_of_a_stream_share_its_gap_and_not_their_identities() -> None:
+    stream = Unnumbered("ticker")
+    assert stream.check(5, 1_000, "Ticker").verdict is Verdict.NEXT
+    assert stream.check(5, 1_000, "MarkPrice").verdict is Verdict.NEXT
+    assert stream.check(5, 1_000, "MarkPrice").verdict is Verdict.DUPLICATE
+    assert stream.check("a", 1_000, "Text").verdict is Verdict.NEXT
+    assert stream.check("a", 1_000, "Text").verdict is Verdict.DUPLICATE
+    stream = msgspec.json.decode(msgspec.json.encode(stream), type=Unnumbered)
+    stream.broken("disconnected")
+    assert stream.check(4, 1_500, "Ticker").verdict is Verdict.GAP, "times are no sequence that begins anew"
+    assert stream.check(6, 1_600, "MarkPrice").verdict is Verdict.NEXT, "one gap for all series"
+    assert stream.check(5, 1_000, "Ticker").verdict is Verdict.DUPLICATE

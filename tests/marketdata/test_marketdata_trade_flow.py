@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from marketdata.trade_flow import FlowState, Held, Item, Rejected, TradeFlow, new_flow
+from marketdata.trade_flow import FlowState, Held, Item, Rejected, TradeFlow, new_flow, restore_flow
 from marketdata.types import Gap, Trade
 from marketdata.validation import AGE_MAX_US, REASONS
 
@@ -113,7 +113,7 @@ def test_state_survives_a_dump_at_any_point() -> None:
     for cut in range(len(trades)):
         head = flow()
         out = give(head, *trades[:cut])
-        tail = TradeFlow(msgspec.json.decode(msgspec.json.encode(head.state()), type=FlowState))
+        tail = restore_flow(msgspec.json.decode(msgspec.json.encode(head.state()), type=FlowState))
         assert out + give(tail, *trades[cut:]) == whole
 
 
@@ -126,3 +126,67 @@ def test_channels_without_numbering_leave_gaps_in_time() -> None:
     ]
     stream.broken("disconnected")
     assert give(stream, trade(30, time_us=T0 + 9)) == [f"gap trade:{T0 + 6} 0/0", "30"]
+
+
+def merged(first: int, last: int, price: str = "100") -> Trade:
+    ids = {"aggregated": True, "first_trade_id": str(first), "last_trade_id": str(last)}
+    return msgspec.structs.replace(trade(last, price), **ids)
+
+
+def test_merged_trades_chain_by_the_ids_they_cover() -> None:
+    stream = flow(id_ranges=True)
+    assert give(stream, merged(1, 3), merged(4, 4), merged(8, 9), merged(10, 12), merged(5, 6), merged(8, 9)) == [
+        "3", "4", "gap trade:5-7 0/3", "9", "12", "gap trade:5-7 2/3", "6",
+    ][:5] + ["6", "gap trade:5-7 2/3"]  # fmt: skip
+    assert stream.duplicates == 1
+    assert give(stream, merged(12, 14), merged(15, 15), merged(17, 16)) == [
+        "overlapping_ids 14", "gap trade:13-14 0/2", "15", "implausible 16",
+    ]  # fmt: skip
+    assert give(stream, trade(16), trade(17)) == ["16", "17"], "one that covers only itself"
+
+
+def test_merged_trades_survive_a_dump_at_any_point() -> None:
+    trades = [merged(1, 3), merged(4, 4), merged(8, 9), merged(10, 12, "5000"), merged(13, 13, "5001"), merged(5, 6)]
+    whole = give(flow(id_ranges=True), *trades)
+    for cut in range(len(trades)):
+        head = flow(id_ranges=True)
+        out = give(head, *trades[:cut])
+        tail = restore_flow(msgspec.json.decode(msgspec.json.encode(head.state()), type=FlowState))
+        assert out + give(tail, *trades[cut:]) == whole
+
+
+def test_passed_ids_are_neither_missing_nor_trades() -> None:
+    stream = flow()
+    assert give(stream, trade(1), trade(2)) == ["1", "2"]
+    assert stream.passed("3", T0 + 1) is None
+    assert give(stream, trade(4)) == ["4"]
+    gap = stream.passed("7", T0 + 2)
+    assert gap is not None
+    assert (gap.first, gap.last, gap.filled) == (5, 6, 0)
+    gap = stream.passed("5", T0 + 1)
+    assert gap is not None
+    assert (gap.filled, gap.count) == (1, 2)
+    assert give(stream, trade(8), trade(6)) == ["8", "6", "gap trade:5-6 2/2"]
+    assert flow(continuous_ids=False).passed("3", T0) is None
+
+
+def text_trade(name: str) -> Trade:
+    return msgspec.structs.replace(trade(0), trade_id=name)
+
+
+def test_ids_that_are_no_numbers_tell_repeats() -> None:
+    stream = flow(continuous_ids=False)
+    assert give(stream, *map(text_trade, ["b-2", "a-1", "b-2", "a-1", "c", "", ""])) == ["b-2", "a-1", "c", "", ""]
+    assert stream.duplicates == 2
+    assert give(flow(), trade(1), trade(2), text_trade("x"), trade(3)) == ["1", "2", "implausible x", "3"]
+
+
+def test_ids_out_of_order_in_a_frame_are_no_new_sequence() -> None:
+    stream = flow(continuous_ids=False)
+    assert give(stream, trade(12), trade(11), trade(10), trade(12)) == ["12", "11", "10"]
+    stream.broken("disconnected")
+    assert give(stream, trade(9, time_us=T0 + 5), trade(15, time_us=T0 + 5), trade(13, time_us=T0 + 4)) == [
+        f"gap trade:{T0} 0/0", "9", "15", "13",
+    ]  # fmt: skip
+    huge = 131652190251009345822240516
+    assert give(stream, trade(huge), trade(huge), trade(huge - 1)) == [str(huge), str(huge - 1)]

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from marketdata.errors import BadData
-from marketdata.types import Bbo, Ticker, VenueKline
+from marketdata.types import (
+    Bbo,
+    Funding,
+    Liquidation,
+    LongShort,
+    MarkPrice,
+    OpenInterest,
+    Ticker,
+    VenueKline,
+    Volatility,
+)
 from marketdata.validation import REASONS, check_record
 
 WHOSE: dict[str, Any] = {"exchange": "x", "market": "spot", "symbol": "S"}
@@ -67,3 +77,69 @@ def test_bad(record: Any, code: str) -> None:
         check_record(record)
     assert caught.value.code == code
     assert code in REASONS
+
+
+def funding(**over: Any) -> Funding:
+    return Funding(**WHOSE, **{"rate": "0.0001", "funding_time_us": 1_700_000_000_000_000, **over})
+
+
+def long_short(**over: Any) -> LongShort:
+    return LongShort(**WHOSE, **{"ratio_kind": "global_account", "period": "5m", "ratio": "1.5", **over})
+
+
+UNTOLD = {"trade_count": -1, "quote_volume": "", "taker_buy_volume": "", "taker_buy_quote_volume": ""}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        kline(**UNTOLD),
+        kline(**UNTOLD, volume=""),
+        kline(**UNTOLD, volume="0"),
+        kline(**UNTOLD, volume="0", open="", high="", low="", close=""),
+        Ticker(**WHOSE, last_price=""),
+        MarkPrice(**WHOSE, mark_price="0"),
+        MarkPrice(**WHOSE, mark_price="0.0005", index_price="60000"),
+        funding(rate="-0.0075", next_rate="-0.001"),
+        funding(rate="0", funding_time_us=0),
+        OpenInterest(**WHOSE, open_interest="0"),
+        Liquidation(**WHOSE, side="sell", price="0.0005", quantity="0.1"),
+        long_short(long="0.6", short="0.4"),
+        long_short(ratio_kind="taker_volume", long="1000", short="666"),
+        long_short(ratio="0"),
+        Volatility(**WHOSE, index="btc_usd", value="45.17"),
+    ],
+)
+def test_what_is_only_unusual_passes(record: Any) -> None:
+    check_record(record)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        kline(trade_count=-2),
+        kline(open="", high="", low="", close=""),
+        kline(raw_volume="-1"),
+        MarkPrice(**WHOSE, mark_price=""),
+        MarkPrice(**WHOSE, mark_price="-1"),
+        funding(rate="1.5"),
+        funding(rate="NaN"),
+        funding(rate=""),
+        funding(next_rate="-2"),
+        funding(funding_time_us=5),
+        funding(interval_ms=-1),
+        OpenInterest(**WHOSE, open_interest="-1"),
+        OpenInterest(**WHOSE, open_interest="1", value="-1"),
+        Liquidation(**WHOSE, side="sell", price="0", quantity="0.1"),
+        Liquidation(**WHOSE, side="sell", price="1", quantity="0"),
+        long_short(ratio="-1"),
+        long_short(ratio=""),
+        long_short(long="60", short="40"),
+        Volatility(**WHOSE, index="btc_usd", value="-1"),
+        Volatility(**WHOSE, index="btc_usd", value="Infinity"),
+    ],
+)
+def test_what_cannot_be_is_rejected(record: Any) -> None:
+    with pytest.raises(BadData) as caught:
+        check_record(record)
+    assert caught.value.code == "implausible"
