@@ -2,7 +2,7 @@
 
 A gap is a range of ids we know we do not have. It stays open, as the list of ranges still missing, until later
 records fill it. After a reconnect that did not overlap, a lower id with a later time means that the venue began its
-sequence anew (epoch + 1).
+sequence anew (epoch + 1). Where records cover ranges of ids (trades merged by the venue), ranges chain instead of ids.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Verdict(Enum):
     """The venue began a new sequence; accept it."""
     LATE = "late"
     """Its gap was given up: it may or may not have been accepted before."""
+    OVERLAP = "overlap"
+    """Of the ids it covers some are known and some are not: it can neither be accepted nor called a repeat."""
 
 
 class OpenGap(Struct):
@@ -61,6 +63,7 @@ class Step(NamedTuple):
 _NEXT = Step(Verdict.NEXT)
 _DUPLICATE = Step(Verdict.DUPLICATE)
 _LATE = Step(Verdict.LATE)
+_OVERLAP = Step(Verdict.OVERLAP)
 
 
 class Continuity(Struct):
@@ -80,19 +83,19 @@ class Continuity(Struct):
         """A connection opened that overlaps no other: what lies before its first record may be missing."""
         self.break_reason = reason
 
-    def check(self, record_id: int, time_us: int) -> Step:
-        """Judge a record's id and go on from it. `time_us` is the venue's."""
-        last = self.last_id
-        if last is None or record_id == last + 1:
+    def check(self, record_id: int, time_us: int, first_id: int | None = None) -> Step:
+        """Judge a record's id, or the range from `first_id` to it, and go on from there. `time_us` is the venue's."""
+        last, first = self.last_id, record_id if first_id is None else first_id
+        if last is None or first == last + 1:
             self._advance(record_id, time_us)
             return _NEXT
-        if record_id > last:
-            gap = self._open(last + 1, record_id - 1, time_us)
+        if first > last:
+            gap = self._open(last + 1, first - 1, time_us)
             self._advance(record_id, time_us)
             return Step(Verdict.GAP, gap)
         if self.break_reason and time_us > self.last_time_us:
-            return self._reset(record_id, time_us)
-        return self._fill(record_id)
+            return self._reset(first, record_id, time_us)
+        return _OVERLAP if record_id > last else self._fill(first, record_id)
 
     def _advance(self, record_id: int, time_us: int) -> None:
         self.last_id, self.last_time_us, self.break_reason = record_id, time_us, ""
@@ -114,12 +117,12 @@ class Continuity(Struct):
             self.given_up_to = max(self.given_up_to, self.gaps.pop(0).last)
         return gap
 
-    def _reset(self, record_id: int, time_us: int) -> Step:
+    def _reset(self, first: int, record_id: int, time_us: int) -> Step:
         self.epoch += 1
         self.gaps.clear()
         self.given_up_to = -1
         gap = OpenGap(
-            gap_id=gap_id(self.channel, record_id, record_id, self.epoch) + ":reset",
+            gap_id=gap_id(self.channel, first, record_id, self.epoch) + ":reset",
             first=0,
             last=-1,
             missing=[],
@@ -132,23 +135,23 @@ class Continuity(Struct):
         self._advance(record_id, time_us)
         return Step(Verdict.RESET, gap)
 
-    def _fill(self, record_id: int) -> Step:
+    def _fill(self, first_id: int, last_id: int) -> Step:
         for at, gap in enumerate(self.gaps):
-            if not gap.first <= record_id <= gap.last:
+            if first_id > gap.last or last_id < gap.first:
                 continue
             for i, (first, last) in enumerate(gap.missing):
-                if first <= record_id <= last:
-                    gap.missing[i : i + 1] = [
-                        r for r in ((first, record_id - 1), (record_id + 1, last)) if r[0] <= r[1]
-                    ]
-                    gap.filled += 1
-                    if len(gap.missing) > RANGES_MAX:
-                        self.given_up_to = max(self.given_up_to, gap.missing.pop(0)[1])
-                    if not gap.missing:
-                        del self.gaps[at]
-                    return Step(Verdict.FILL, gap)
-            return _LATE if record_id <= self.given_up_to else _DUPLICATE
-        return _LATE if record_id <= self.given_up_to else _DUPLICATE
+                if first_id > last or last_id < first:
+                    continue
+                if first_id < first or last_id > last:
+                    return _OVERLAP
+                gap.missing[i : i + 1] = [r for r in ((first, first_id - 1), (last_id + 1, last)) if r[0] <= r[1]]
+                gap.filled += last_id - first_id + 1
+                if len(gap.missing) > RANGES_MAX:
+                    self.given_up_to = max(self.given_up_to, gap.missing.pop(0)[1])
+                if not gap.missing:
+                    del self.gaps[at]
+                return Step(Verdict.FILL, gap)
+        return _LATE if first_id <= self.given_up_to else _DUPLICATE
 
 
 def gap_id(channel: str, first: int, last: int, epoch: int) -> str:
@@ -159,46 +162,78 @@ def gap_id(channel: str, first: int, last: int, epoch: int) -> str:
 RECENT_IDS_MAX = 256
 """Ids remembered to tell a repeat from a late record: more than two overlapping connections lie apart."""
 
+Identity = int | str
+"""What tells one record from the others of its kind: a number that grows with time, or any text."""
+
 
 class Recent(Struct):
-    """For ids that only grow, or times: tells repeats; bounded memory of the last ones."""
+    """Tells repeats by a bounded memory of the last identities."""
 
     newest: int = -1
-    ids: list[int] = []
+    """The highest number seen."""
+    ids: list[Identity] = []
+    forgotten_to: int = -1
+    """The highest number no longer remembered."""
 
-    def seen(self, record_id: int) -> bool:
-        """True for a repeat of one of the last `RECENT_IDS_MAX`; else remembers it."""
-        if record_id > self.newest:
-            self.newest = record_id
-        elif record_id in self.ids:
+    def knows(self, record_id: Identity) -> bool:
+        """True for one of the last identities."""
+        if isinstance(record_id, int) and record_id > self.newest:
+            return False
+        return record_id in self.ids
+
+    def seen(self, record_id: Identity, old_is_seen: bool = False) -> bool:
+        """True for a repeat of one of the last identities; else remembers it. `old_is_seen`: also for a number at or
+        below the highest one forgotten, for sources that say their whole past again and again."""
+        if self.knows(record_id):
             return True
+        if isinstance(record_id, int):
+            if old_is_seen and record_id <= self.forgotten_to:
+                return True
+            self.newest = max(self.newest, record_id)
         self.ids.append(record_id)
         if len(self.ids) > RECENT_IDS_MAX:
-            del self.ids[: RECENT_IDS_MAX // 4]
+            self.forgotten_to = max([self.forgotten_to, *(n for n in self.ids[:FORGET_AT_ONCE] if isinstance(n, int))])
+            del self.ids[:FORGET_AT_ONCE]
         return False
 
 
+FORGET_AT_ONCE = RECENT_IDS_MAX // 4
+
+
 class Unnumbered(Struct):
-    """A stream whose ids do not tell what is missing: repeats are dropped, a reconnect leaves a gap in time."""
+    """A stream whose ids do not tell what is missing: repeats are dropped, a reconnect leaves a gap in time.
+
+    It may carry several series (record types, intervals), which have identities of their own and share the gaps.
+    """
 
     channel: str
     last_time_us: int = 0
     epoch: int = 0
     break_reason: str = ""
     recent: Recent = msgspec.field(default_factory=Recent)
+    """Of the series ""."""
+    others: dict[str, Recent] = {}
+    """Of the other series, by name."""
+    grows: bool = False
+    """Numbers are ids that only grow: after a reconnect a lower one means that the venue began its sequence anew."""
 
     def broken(self, reason: str) -> None:
         """A connection opened that overlaps no other."""
         self.break_reason = reason
 
-    def check(self, record_id: int | None, time_us: int) -> Step:
-        """Judge a record. `record_id`: anything that grows with time, None where there is nothing."""
+    def repeats(self, record_id: Identity | None, series: str = "", old_is_seen: bool = False) -> bool:
+        """True for a repeat (see `Recent.seen`); without an identity nothing is one."""
+        return record_id is not None and self._recent(series).seen(record_id, old_is_seen)
+
+    def check(self, record_id: Identity | None, time_us: int, series: str = "") -> Step:
+        """Judge a record by its identity; None where it has none."""
         reason, before = self.break_reason, self.last_time_us
-        reset = bool(reason) and record_id is not None and record_id < self.recent.newest
+        reset = bool(reason) and self._began_anew(record_id, time_us, series)
         if reset:
             self.epoch += 1
             self.recent = Recent()
-        if record_id is not None and self.recent.seen(record_id):
+            self.others = {}
+        if self.repeats(record_id, series):
             return _DUPLICATE
         self.break_reason = ""
         if time_us > self.last_time_us:
@@ -211,9 +246,27 @@ class Unnumbered(Struct):
             last=-1,
             missing=[],
             from_time_us=before,
-            to_time_us=time_us,
+            to_time_us=max(before, time_us),
             reason="sequence_reset" if reset else reason,
             epoch=self.epoch,
             count=0,
         )
         return Step(Verdict.RESET if reset else Verdict.GAP, gap)
+
+    def _began_anew(self, record_id: Identity | None, time_us: int, series: str) -> bool:
+        recent = self._recent(series)
+        return (
+            self.grows
+            and isinstance(record_id, int)
+            and record_id < recent.newest
+            and time_us > self.last_time_us
+            and not recent.knows(record_id)
+        )
+
+    def _recent(self, series: str) -> Recent:
+        if not series:
+            return self.recent
+        found = self.others.get(series)
+        if found is None:
+            found = self.others[series] = Recent()
+        return found

@@ -2,33 +2,38 @@
 
 Value = the frame's bytes, untouched. Everything else stands in Kafka headers (ASCII):
 
-    kind     frame | snapshot | heartbeat | connected | disconnected | instrument
+    kind     frame | snapshot | poll | heartbeat | connected | disconnected | instrument
     channel  trade | agg_trade | book | bbo | kline | ticker | ... ("" where a record is about the key as a whole)
     recv_ns  receive time, ns since 1970, stamped before parsing
     conn     identity of the connection: `{pod}-{start ms}-{number}`; for snapshots the connection they anchor
     seq      position of the frame on that connection, from 1, over all topics
     limit    snapshots only, optional: levels asked for per side (a side with fewer is known complete)
+    path     polls only: what was asked, path and query
 
 Values of the kinds that are ours rather than the venue's are the small Structs below, as JSON. A snapshot's value is
 the venue's REST reply, verbatim; an instrument's is the venue's metadata for the symbol, cut out of its reply byte for
-byte.
+byte. A poll's is what a REST reply says of the symbol, cut out likewise, of a channel that the venue does not stream
+(open interest, long/short ratios): it stands in the channel's topic, belongs to no connection (`conn` "", `seq` 0), and
+mostly repeats what an earlier reply said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Struct
 
 from marketdata.errors import UnparsableFrame
 
-RawKind = Literal["frame", "snapshot", "heartbeat", "connected", "disconnected", "instrument"]
-RAW_KINDS: frozenset[str] = frozenset(("frame", "snapshot", "heartbeat", "connected", "disconnected", "instrument"))
+RawKind = Literal["frame", "snapshot", "poll", "heartbeat", "connected", "disconnected", "instrument"]
+RAW_KINDS: frozenset[str] = frozenset(get_args(RawKind))
 
 LIMIT_HEADER = "limit"
 """Only on snapshots: levels per side that were asked for. A side with fewer is known to be whole."""
+PATH_HEADER = "path"
+"""Only on polls: path and query of the request."""
 
 
 class HeartbeatValue(Struct, frozen=True):
@@ -87,6 +92,14 @@ def from_kafka(headers: Iterable[tuple[str, bytes | str | None]] | None) -> Head
     if h.kind not in RAW_KINDS:
         raise UnparsableFrame(f"raw record of unknown kind {h.kind!r}")
     return h
+
+
+def header(headers: Iterable[tuple[str, bytes | str | None]], name: str) -> str:
+    """One more header of a raw record, such as PATH_HEADER; "" where it is not there."""
+    for found, value in headers:
+        if found == name:
+            return value.decode() if isinstance(value, bytes) else (value or "")
+    return ""
 
 
 heartbeat_decoder = msgspec.json.Decoder(HeartbeatValue)

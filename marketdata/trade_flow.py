@@ -53,6 +53,10 @@ class FlowState(Struct):
     unnumbered: Unnumbered | None = None
     last_price: str = ""
     held: Trade | None = None
+    id_ranges: bool = False
+    """With `ids`: what chains is `first_trade_id` to `last_trade_id`."""
+    monotonic_ids: bool = False
+    """Without `ids`: numeric ids only grow, see `Unnumbered.grows`."""
 
 
 class TradeFlow:
@@ -106,16 +110,32 @@ class TradeFlow:
         if clock_us != self._clock_us:
             self._set_clock(clock_us)
         expected, price, time_us = self._next_id, trade.price, trade.trade_time_us
-        if (
-            int(trade.trade_id) == expected
-            and self._price_low < float(price) < self._price_high  # magnitudes only: a float will do
-            and trade.quantity > ZERO
-            and self._time_low_us < time_us <= self._time_high_us
-        ):
-            self._next_id = expected + 1
-            self._last_price = price
-            self.last_time_us = time_us
+        try:
+            if (
+                int(trade.trade_id) == expected
+                and self._price_low < float(price) < self._price_high  # magnitudes only: a float will do
+                and trade.quantity > ZERO
+                and self._time_low_us < time_us <= self._time_high_us
+            ):
+                self._next_id = expected + 1
+                self._last_price = price
+                self.last_time_us = time_us
+                return None
+        except ValueError:
+            return [_not_a_number(trade)]
+        return self._slowly(trade, clock_us)
+
+    def passed(self, record_id: str, time_us: int) -> OpenGap | None:
+        """An id of the sequence that is no trade of ours: nothing is missing there. The gap before it, or the one it
+        fills, where there is one."""
+        if self._ids is None or not record_id.isdigit():
             return None
+        self._catch_up()
+        gap = self._ids.check(int(record_id), time_us).gap
+        self._make_ready()
+        return gap
+
+    def _slowly(self, trade: Trade, clock_us: int) -> Sequence[Item]:
         self._catch_up()
         out = self._judge(trade, clock_us)
         self._make_ready()
@@ -149,7 +169,7 @@ class TradeFlow:
             check_time(trade.trade_time_us, clock_us, state.max_ahead_us, trade.trade_id)
         except BadData as exc:
             return [Rejected(exc.code, exc.detail, trade.trade_id)]
-        if self._ids is not None and self._ids.last_id is not None and int(trade.trade_id) <= self._ids.last_id:
+        if self._ids is not None and self._ids.last_id is not None and self._span(trade)[0] <= self._ids.last_id:
             return self._go_on(trade)  # a repeat or a fill: its price is of another moment
         out: list[Item] = []
         if state.held is not None:
@@ -171,30 +191,96 @@ class TradeFlow:
     def _go_on(self, trade: Trade) -> Sequence[Item]:
         """The trade itself is good: what do the ids say?"""
         if self._ids is not None:
-            step = self._ids.check(int(trade.trade_id), trade.trade_time_us)
+            first_id, last_id = self._span(trade)
+            step = self._ids.check(last_id, trade.trade_time_us, first_id)
         else:
-            number = int(trade.trade_id) if trade.trade_id.isdigit() else None
+            number = int(trade.trade_id) if trade.trade_id.isdigit() else trade.trade_id or None
             step = self._unnumbered().check(number, trade.trade_time_us)
         if step.verdict is Verdict.DUPLICATE:
             self.duplicates += 1
             return []
         if step.verdict is Verdict.LATE:
             return [Rejected("late_untracked", "its gap is no longer followed", trade.trade_id)]
+        if step.verdict is Verdict.OVERLAP:
+            detail = f"of its ids {trade.first_trade_id} to {trade.last_trade_id} some are known"
+            return [Rejected("overlapping_ids", detail, trade.trade_id)]
         if step.verdict is Verdict.FILL:
             assert step.gap is not None
             return [trade, gap_record(trade, self._state.channel, step.gap)]
         self._last_price = trade.price
         return [trade] if step.gap is None else [gap_record(trade, self._state.channel, step.gap), trade]
 
+    def _span(self, trade: Trade) -> tuple[int, int]:
+        """First and last id it covers, of those that chain."""
+        number = int(trade.trade_id)
+        return number, number
+
     def _unnumbered(self) -> Unnumbered:
         if self._state.unnumbered is None:
-            self._state.unnumbered = Unnumbered(self._state.channel)
+            self._state.unnumbered = Unnumbered(self._state.channel, grows=self._state.monotonic_ids)
         return self._state.unnumbered
 
 
-def new_flow(channel: str, continuous_ids: bool, max_ahead_ms: int) -> TradeFlow:
-    """A flow that has seen nothing."""
-    return TradeFlow(FlowState(channel, max_ahead_ms * 1000, ids=Continuity(channel) if continuous_ids else None))
+class RangedTradeFlow(TradeFlow):
+    """Merged trades that chain by the ids they cover."""
+
+    __slots__ = ()
+
+    def accept(self, trade: Trade, clock_us: int) -> Sequence[Item] | None:
+        if clock_us != self._clock_us:
+            self._set_clock(clock_us)
+        price, time_us = trade.price, trade.trade_time_us
+        try:
+            first_id, last_id = self._span(trade)
+        except ValueError:
+            return [_not_a_number(trade)]
+        if last_id < first_id:
+            detail = f"ids from {trade.first_trade_id} down to {trade.last_trade_id}"
+            return [Rejected("implausible", detail, trade.trade_id)]
+        if (
+            first_id == self._next_id
+            and self._price_low < float(price) < self._price_high
+            and trade.quantity > ZERO
+            and self._time_low_us < time_us <= self._time_high_us
+        ):
+            self._next_id = last_id + 1
+            self._last_price = price
+            self.last_time_us = time_us
+            return None
+        return self._slowly(trade, clock_us)
+
+    def _span(self, trade: Trade) -> tuple[int, int]:
+        return int(trade.first_trade_id or trade.trade_id), int(trade.last_trade_id or trade.trade_id)
+
+
+class UnnumberedTradeFlow(TradeFlow):
+    """Trades whose ids, numbers or not, in order or not, only tell repeats."""
+
+    __slots__ = ()
+
+    def accept(self, trade: Trade, clock_us: int) -> Sequence[Item] | None:
+        if clock_us != self._clock_us:
+            self._set_clock(clock_us)
+        return self._judge(trade, clock_us)
+
+
+def new_flow(
+    channel: str, continuous_ids: bool, max_ahead_ms: int, id_ranges: bool = False, monotonic_ids: bool = False
+) -> TradeFlow:
+    """A flow that has seen nothing. The rules are those of `venues.contract.StreamRules`."""
+    ids = Continuity(channel) if continuous_ids else None
+    return restore_flow(FlowState(channel, max_ahead_ms * 1000, ids, id_ranges=id_ranges, monotonic_ids=monotonic_ids))
+
+
+def restore_flow(state: FlowState) -> TradeFlow:
+    """The flow that goes on from a state."""
+    if state.ids is None:
+        return UnnumberedTradeFlow(state)
+    return RangedTradeFlow(state) if state.id_ranges else TradeFlow(state)
+
+
+def _not_a_number(trade: Trade) -> Rejected:
+    return Rejected("implausible", f"trade id {trade.trade_id!r} or price {trade.price!r} is no number", trade.trade_id)
 
 
 def near(price: str, other: str) -> bool:

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from marketdata.decimals import is_zero, less
+from marketdata.decimals import is_zero, less, to_units
 from marketdata.errors import BadData, ImplausibleValue
 from marketdata.types import (
     AnyRecord,
     Bbo,
+    Funding,
     Liquidation,
+    LongShort,
     MarkPrice,
     OpenInterest,
     Ticker,
     Trade,
     VenueKline,
+    Volatility,
 )
 
 REASONS: dict[str, str] = {
@@ -31,9 +34,11 @@ REASONS: dict[str, str] = {
     "too_old": "the record's time lies a day or more behind the venue's clock",
     "price_jump": "the price is off the last one by more than a factor of ten and the next trade did not confirm it",
     "late_untracked": "an old id of a gap that is no longer followed: it may have been published before",
+    "overlapping_ids": "a merged trade covers ids published before and others that were not: it cannot be taken apart",
     "late_dropped": "a trade came after a candle it belongs to could be revised; the detail names the intervals",
     "unknown_venue": "the key names an exchange and market this version does not know",
     "unknown_channel": "the venue has no normaliser for the channel",
+    "no_instrument": "the venue counts contracts and has not said yet how much one is",
     "unattributable": "ingest could not tell what the frame belongs to",
     "no_key": "the record has no key",
     "decimal_range": "a decimal has more than 20 digits before or 18 behind the point: no table can hold it exactly",
@@ -59,14 +64,16 @@ def check_record(record: AnyRecord) -> None:
         check(record)
 
 
-def check_time(time_us: int, clock_us: int, max_ahead_us: int, record_id: str = "") -> None:
+def check_time(
+    time_us: int, clock_us: int, max_ahead_us: int, record_id: str = "", age_max_us: int = AGE_MAX_US
+) -> None:
     """Raises BadData when a time is impossible, or not near the venue's clock (0: not known, not checked)."""
     if not TIME_MIN_US < time_us < TIME_MAX_US:
         raise ImplausibleValue(f"time {time_us} us", record_id)
     if clock_us:
         if time_us > clock_us + max_ahead_us:
             raise BadData("ahead_of_clock", f"time {time_us} us, the venue's clock is at {clock_us}", record_id)
-        if time_us < clock_us - AGE_MAX_US:
+        if time_us < clock_us - age_max_us:
             raise BadData("too_old", f"time {time_us} us, the venue's clock is at {clock_us}", record_id)
 
 
@@ -80,6 +87,18 @@ def not_negative(name: str, text: str, record_id: str = "") -> None:
     """Raises ImplausibleValue for a number below zero; "" (absent) passes."""
     if text[:1] == "-" and not is_zero(text):
         raise ImplausibleValue(f"{name} {text}", record_id)
+
+
+def within(name: str, text: str, low: int, high: int, record_id: str = "") -> None:
+    """Raises ImplausibleValue unless the number lies between the two, inclusive; "" (absent) passes."""
+    if not text:
+        return
+    try:
+        units, scale = to_units(text)
+    except ValueError:
+        raise ImplausibleValue(f"{name} {text!r} is no number", record_id) from None
+    if not low * 10**scale <= units <= high * 10**scale:
+        raise ImplausibleValue(f"{name} {text} is not between {low} and {high}", record_id)
 
 
 def _check_trade(trade: Trade) -> None:
@@ -99,20 +118,23 @@ def _check_bbo(bbo: Bbo) -> None:
 
 
 def _check_venue_kline(kline: VenueKline) -> None:
+    """What the venue does not say ("", -1) is not judged; all four prices may be missing where nothing was traded."""
     record_id = f"{kline.interval}:{kline.open_time}"
-    for name in ("open", "high", "low", "close"):
-        positive(name, getattr(kline, name), record_id)
-    for name in ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"):
+    prices = {name: getattr(kline, name) for name in ("open", "high", "low", "close")}
+    if any(prices.values()) or not is_zero(kline.volume):
+        for name, price in prices.items():
+            positive(name, price, record_id)
+        for name in ("open", "low", "close"):
+            if less(kline.high, prices[name]):
+                raise ImplausibleValue(f"high {kline.high} below {name} {prices[name]}", record_id)
+        for name in ("open", "close"):
+            if less(prices[name], kline.low):
+                raise ImplausibleValue(f"low {kline.low} above {name} {prices[name]}", record_id)
+    for name in ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "raw_volume"):
         not_negative(name, getattr(kline, name), record_id)
-    for name in ("open", "low", "close"):
-        if less(kline.high, getattr(kline, name)):
-            raise ImplausibleValue(f"high {kline.high} below {name} {getattr(kline, name)}", record_id)
-    for name in ("open", "close"):
-        if less(getattr(kline, name), kline.low):
-            raise ImplausibleValue(f"low {kline.low} above {name} {getattr(kline, name)}", record_id)
-    if less(kline.volume, kline.taker_buy_volume):
+    if kline.volume and kline.taker_buy_volume and less(kline.volume, kline.taker_buy_volume):
         raise ImplausibleValue(f"taker volume {kline.taker_buy_volume} above volume {kline.volume}", record_id)
-    if kline.close_time < kline.open_time or kline.trade_count < 0:
+    if kline.close_time < kline.open_time or kline.trade_count < -1:
         raise ImplausibleValue("it ends before it begins, or counts fewer than no trades", record_id)
 
 
@@ -125,16 +147,49 @@ def _check_ticker(ticker: Ticker) -> None:
 
 
 def _check_mark_price(mark: MarkPrice) -> None:
-    positive("mark price", mark.mark_price)
+    not_negative("mark price", mark.mark_price)  # zero: an option nobody expects to pay
+    not_negative("index price", mark.index_price)
+    not_negative("settle price", mark.settle_price)
+    if not mark.mark_price:
+        raise ImplausibleValue("no mark price")
+
+
+def _check_funding(funding: Funding) -> None:
+    """Either sign; the whole position in one period is beyond any venue's cap."""
+    within("rate", funding.rate, -1, 1)
+    within("next rate", funding.next_rate, -1, 1)
+    if not funding.rate:
+        raise ImplausibleValue("no rate")
+    if funding.interval_ms < 0 or (funding.funding_time_us and not TIME_MIN_US < funding.funding_time_us < TIME_MAX_US):
+        raise ImplausibleValue(f"interval {funding.interval_ms} ms, funding time {funding.funding_time_us} us")
 
 
 def _check_open_interest(interest: OpenInterest) -> None:
     not_negative("open interest", interest.open_interest)
+    not_negative("raw open interest", interest.raw_open_interest)
+    not_negative("value", interest.value)
 
 
 def _check_liquidation(liquidation: Liquidation) -> None:
     positive("price", liquidation.price, liquidation.liquidation_id)
     positive("quantity", liquidation.quantity, liquidation.liquidation_id)
+    not_negative("average price", liquidation.average_price, liquidation.liquidation_id)
+
+
+def _check_long_short(ratio: LongShort) -> None:
+    record_id = f"{ratio.ratio_kind}:{ratio.period}"
+    within("ratio", ratio.ratio, 0, 1_000_000_000, record_id)
+    if not ratio.ratio:
+        raise ImplausibleValue("no ratio", record_id)
+    high = 1_000_000_000_000_000 if ratio.ratio_kind == "taker_volume" else 1
+    within("long", ratio.long, 0, high, record_id)
+    within("short", ratio.short, 0, high, record_id)
+
+
+def _check_volatility(volatility: Volatility) -> None:
+    within("volatility", volatility.value, 0, 100_000, volatility.index)
+    if not volatility.value:
+        raise ImplausibleValue("no value", volatility.index)
 
 
 _CHECKS: dict[type, Callable[[Any], None]] = {
@@ -143,6 +198,9 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     VenueKline: _check_venue_kline,
     Ticker: _check_ticker,
     MarkPrice: _check_mark_price,
+    Funding: _check_funding,
     OpenInterest: _check_open_interest,
     Liquidation: _check_liquidation,
+    LongShort: _check_long_short,
+    Volatility: _check_volatility,
 }
