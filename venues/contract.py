@@ -334,6 +334,9 @@ class StreamRules:
     """Ids grow by exactly one: a skip is a gap."""
     id_ranges: bool = False
     """With `continuous_ids`: what chains is `first_trade_id`..`last_trade_id` of one trade to those of the next."""
+    passes_ids: bool = False
+    """With `continuous_ids`: some ids are no trades (`PassedId`), so that a skip in md.trade which no gap announces is
+    nothing missing."""
     closed_by_next: bool = False
     """Of candles: the venue does not say when one is closed; it is when the next one begins."""
     monotonic_ids: bool = False
