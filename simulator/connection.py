@@ -12,8 +12,8 @@ import http
 import itertools
 import socket
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, Protocol, cast
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 import h11
 from websockets.exceptions import ProtocolError
@@ -22,10 +22,11 @@ from websockets.http11 import Request as WsRequest
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from simulator.hub import text_frame
+from simulator.dialect import Close, Session
+from simulator.forms import TEXT, Form
+from simulator.hub import Hub
 from simulator.limits import Window
 from simulator.rest_params import Reply
-from simulator.session import Opened, Session, TooManyStreams, parse_target
 
 BODY_BYTES_MAX = 1_000_000
 MESSAGE_BYTES_MAX = 1_000_000
@@ -33,11 +34,18 @@ CLOSE_TIMEOUT_S = 3.0
 numbers = itertools.count(1)
 
 
+class Accepted(NamedTuple):
+    """A handshake that may go on."""
+
+    venue: str
+    session: Session
+    hub: Hub
+    messages_per_s_max: int
+
+
 class Exchange(Protocol):
     """What connections need of the server."""
 
-    streams_per_connection_max: int
-    messages_per_s_max: int
     write_buffer_bytes_max: int
 
     def monotonic(self) -> float: ...
@@ -46,8 +54,8 @@ class Exchange(Protocol):
 
     def closed(self, connection: Connection) -> None: ...
 
-    def may_upgrade(self, ip: str) -> Reply | None:
-        """None, or the refusal of a handshake."""
+    def accept(self, target: str, ip: str, number: int) -> Accepted | Reply:
+        """What a handshake leads to, or its refusal."""
 
     def subscriptions_changed(self, connection: Connection, before: dict[str, None]) -> None: ...
 
@@ -57,26 +65,33 @@ class Exchange(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """See the module. `session` is None while it speaks HTTP."""
+    """See the module."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.number = next(numbers)
         self.http = h11.Connection(h11.SERVER)
         self.ws: ServerProtocol | None = None
-        self.session: Session | None = None
-        self.combined = False
-        self.unit = 1000
+        self.accepted: Accepted | None = None
         self.out: list[bytes] = []
         self.late: deque[tuple[float, bytes]] = deque()
         self.frames_sent = 0
-        self.rate = Window(exchange.messages_per_s_max, 1.0)
-        self.opened_s = self.pinged_s = exchange.monotonic()
+        self.rate = Window(0, 1.0)
+        self.opened_s = self.pinged_s = self.pushed_s = self.heard_s = exchange.monotonic()
         self.unanswered_since_s: float | None = None
         self.task: asyncio.Task[None] | None = None
         self.head: h11.Request | None = None
         self.body = b""
         self.ip = ""
+
+    @property
+    def session(self) -> Session | None:
+        """None while it speaks HTTP."""
+        return self.accepted.session if self.accepted is not None else None
+
+    @property
+    def form(self) -> Form:
+        return self.accepted.session.form if self.accepted is not None else TEXT
 
     # --- TCP ----------------------------------------------------------------------------------------
 
@@ -162,23 +177,14 @@ class Connection(asyncio.Protocol):
         self.transport.write(b"".join(part for part in (head, body, end) if part))
 
     def _upgrade(self, head: h11.Request, target: str) -> None:
-        opened = parse_target(target)
-        refusal = self.exchange.may_upgrade(self.ip)
-        if refusal is None and opened is None:
-            refusal = Reply(404, b"404 page not found\n", content_type="text/plain")
-        session: Session | None = None
-        if refusal is None and opened is not None:
-            try:
-                session = Session(opened, self.exchange.streams_per_connection_max)
-            except TooManyStreams:
-                refusal = Reply(400, b"too many streams\n", content_type="text/plain")
-        if session is None or opened is None:
-            self._send_reply(refusal or Reply(400, b""))
+        accepted = self.exchange.accept(target, self.ip, self.number)
+        if isinstance(accepted, Reply):
+            self._send_reply(accepted)
             self.transport.close()
             return
-        self._begin_ws(head, target, session, opened)
+        self._begin_ws(head, target, accepted)
 
-    def _begin_ws(self, head: h11.Request, target: str, session: Session, opened: Opened) -> None:
+    def _begin_ws(self, head: h11.Request, target: str, accepted: Accepted) -> None:
         ws = ServerProtocol(max_size=MESSAGE_BYTES_MAX)
         lines = [f"GET {target} HTTP/1.1".encode("latin-1"), *(b"%b: %b" % pair for pair in head.headers)]
         ws.receive_data(b"\r\n".join(lines) + b"\r\n\r\n" + self.http.trailing_data[0])
@@ -189,12 +195,12 @@ class Connection(asyncio.Protocol):
         if response.status_code != 101:
             self._flush_protocol()
             return
-        self.session = session
-        self.combined, self.unit = session.combined, session.unit
+        self.accepted = accepted
+        self.rate = Window(accepted.messages_per_s_max, 1.0)
         self._flush_protocol()
         self.exchange.opened(self)
+        self.tell(accepted.session.greeting())
         self.exchange.subscriptions_changed(self, {})
-        del opened
         self._ws_data(b"")
 
     # --- WebSocket ----------------------------------------------------------------------------------
@@ -221,17 +227,22 @@ class Connection(asyncio.Protocol):
             self.close(CloseCode.POLICY_VIOLATION, "Too many requests")
             return
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self.heard_s = self.exchange.monotonic()
             before = dict(self.session.streams)
             try:
-                reply = self.session.handle(bytes(frame.data))
-            except TooManyStreams:
-                self.close(CloseCode.POLICY_VIOLATION, "Too many streams")
+                replies = self.session.handle(bytes(frame.data), self.heard_s)
+            except Close as asked:
+                self.close(asked.code, asked.reason)
                 return
-            self.combined = self.session.combined
-            self.queue(text_frame(reply))
-            self.flush(0.0)
+            self.tell(replies)
             if self.session.streams.keys() != before.keys():
                 self.exchange.subscriptions_changed(self, before)
+
+    def tell(self, payloads: Sequence[bytes]) -> None:
+        """Write answers at once, behind what is queued."""
+        for payload in payloads:
+            self.queue(self.form.reply(payload))
+        self.flush(0.0)
 
     def queue(self, frame: bytes) -> None:
         """Have a ready-made frame sent with the next flush."""
@@ -243,6 +254,8 @@ class Connection(asyncio.Protocol):
         """Write what is queued; held back while `late_by_s` is not 0, order kept."""
         batch, self.out = self.out, []
         self.frames_sent += len(batch)
+        if batch:
+            self.pushed_s = self.exchange.monotonic()
         if self.ws is None or self.ws.state is not State.OPEN:
             return
         if late_by_s or self.late:

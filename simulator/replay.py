@@ -42,8 +42,8 @@ class Replay:
         self.wanted = set(recording.streams)
         self.joined: dict[tuple[int, str], int] = {}
         """(connection, depth stream) -> first U it was sent."""
-        server.backend = self
-        server.status_of_backend = self.status
+        server.spot.backend = self
+        server.spot.status_of_backend = self.status
         server.on_subscribed = self.subscribed
         self.paths: dict[str, Callable[[Query], bytes]] = {
             "ping": lambda _: b"{}",

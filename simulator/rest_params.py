@@ -35,6 +35,10 @@ def error_body(code: int, message: str) -> bytes:
     return json.dumps({"code": code, "msg": message}, separators=(",", ":")).encode()
 
 
+def not_found() -> Reply:
+    return Reply(404, b"404 page not found\n", content_type="text/plain")
+
+
 def invalid_symbol() -> ApiError:
     return ApiError(-1121, "Invalid symbol.")
 

@@ -1,4 +1,4 @@
-"""The exchange: connections, REST with its limits, faults, pings and ages, around a backend (market or recording)."""
+"""The exchanges on one port: connections, faults, pings and ages, around the dialects and their markets."""
 
 from __future__ import annotations
 
@@ -13,40 +13,61 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import ValidationError
 
 from runtime.config.simulator import Simulator
-from simulator import metrics
-from simulator.connection import Connection
+from simulator import metrics, spot
+from simulator.connection import Accepted, Connection
+from simulator.dialect import Close, Dialect, Request
 from simulator.faults import ALL, Fault, Faults
-from simulator.hub import Hub, text_frame
-from simulator.limits import WINDOW_5_MIN_S, WeightBudget, Window
-from simulator.rest import Backend
-from simulator.rest_params import ApiError, Query, Reply, error_body, weight
+from simulator.hub import Hub
+from simulator.limits import Window
+from simulator.rest_params import ApiError, Reply, error_body, not_found
 
-SHUTDOWN_GRACE_S = 2.0
+SHUTDOWN_CODE, SHUTDOWN_REASON = 1001, "Server shutdown"
 Control = Callable[[str, dict[str, str], bytes], Awaitable[Reply]]
 
 
+class Place:
+    """A dialect on the server."""
+
+    def __init__(self, name: str, prefix: str, dialect: Dialect, hub: Hub) -> None:
+        self.name = name
+        self.prefix = prefix
+        self.dialect = dialect
+        self.hub = hub
+
+
 class Server:
-    """Implements `connection.Exchange`."""
+    """Implements `connection.Exchange`. Binance spot is always there, under no prefix."""
 
     def __init__(self, config: Simulator) -> None:
         self.config = config
-        self.streams_per_connection_max = config.streams_per_connection_max
-        self.messages_per_s_max = config.messages_per_s_max
         self.write_buffer_bytes_max = config.write_buffer_bytes_max
         self.faults = Faults()
-        self.hub = Hub(self.faults, time.monotonic)
-        self.backend: Backend | None = None
-        self.status_of_backend: Callable[[], dict[str, Any]] = dict
-        self.sent: Callable[[dict[str, str]], Any] | None = None
+        self.counters: Counter[str] = Counter()
+        self.hub = spot.hub_of(self.faults, time.monotonic)
+        self.spot = spot.Spot(config, self.hub, self.faults, self.counters)
+        self.places: dict[str, Place] = {}
+        self.by_prefix: dict[str, Place] = {}
+        self.add(Place(spot.NAME, "", self.spot, self.hub))
         self.on_subscribed: Callable[[], None] = lambda: None
         self.refusal: Reply | None = None
         """When set, every handshake is refused with it (the recording ended)."""
         self.connections: dict[int, Connection] = {}
         self.pending: dict[Connection, None] = {}
-        self.attempts: dict[str, Window] = {}
-        self.budgets: dict[str, WeightBudget] = {}
-        self.counters: Counter[str] = Counter()
-        self.snapshots: dict[str, bytes] = {}
+        self.attempts: dict[tuple[str, str], Window] = {}
+
+    def add(self, place: Place) -> None:
+        self.places[place.name] = place
+        self.by_prefix[place.prefix] = place
+
+    def place_of(self, path: str) -> tuple[Place, str]:
+        """Whose path it is, and the path without the prefix."""
+        prefix = "/" + path[1:].partition("/")[0]
+        found = self.by_prefix.get(prefix)
+        return (found, path[len(prefix) :]) if found is not None else (self.by_prefix[""], path)
+
+    @property
+    def frames_sent(self) -> int:
+        return sum(place.hub.frames_sent for place in self.places.values())
 
     # --- what connections need ----------------------------------------------------------------------
 
@@ -62,30 +83,66 @@ class Server:
         if self.connections.pop(connection.number, None) is not None:
             metrics.CONNECTIONS.dec()
         self.pending.pop(connection, None)
-        if connection.session is not None:
-            for stream in connection.session.streams:
-                self.hub.unsubscribe(connection, stream)
+        if connection.accepted is not None:
+            for stream in connection.accepted.session.streams:
+                connection.accepted.hub.unsubscribe(connection, stream)
 
-    def may_upgrade(self, ip: str) -> Reply | None:
-        limit = self.config.connection_attempts_per_5_min_max
-        window = self.attempts.setdefault(ip, Window(limit, WINDOW_5_MIN_S))
+    def accept(self, target: str, ip: str, number: int) -> Accepted | Reply:
+        parts = urlsplit(target)
+        place, path = self.place_of(unquote(parts.path))
+        dialect = place.dialect
+        if (refusal := self._may_upgrade(place, ip)) is not None:
+            return refusal
+        try:
+            session = dialect.open(path, parts.query, number)
+        except Close as refused:
+            return Reply(400, f"{refused.reason.lower()}\n".encode(), content_type="text/plain")
+        if session is None:
+            return not_found()
+        return Accepted(place.name, session, place.hub, dialect.limits.messages_per_s_max)
+
+    def _may_upgrade(self, place: Place, ip: str) -> Reply | None:
+        limits = place.dialect.limits
+        window = self.attempts.get((place.name, ip))
+        if window is None:
+            window = Window(limits.connection_attempts_max, limits.connection_attempts_window_s)
+            self.attempts[place.name, ip] = window
         if not window.add(time.monotonic()):
             self.counters["handshakes_refused"] += 1
             return Reply(429, error_body(-1003, "Too many connection attempts."))
-        if (fault := self.faults.take("refuse", time.monotonic())) is not None:
+        if (fault := self.faults.take("refuse", time.monotonic(), venue=place.name)) is not None:
             self.counters["handshakes_refused"] += 1
             return Reply(fault.fault.status, b"refused on request\n", content_type="text/plain")
         return self.refusal
 
     def subscriptions_changed(self, connection: Connection, before: dict[str, None]) -> None:
-        assert connection.session is not None
-        now = connection.session.streams
+        accepted = connection.accepted
+        assert accepted is not None
+        now = accepted.session.streams
         for stream in before.keys() - now.keys():
-            self.hub.unsubscribe(connection, stream)
+            accepted.hub.unsubscribe(connection, stream)
+        dialect = self.places[accepted.venue].dialect
         for stream in now:
             if stream not in before:
-                self.hub.subscribe(connection, stream)
+                self._join(connection, accepted, dialect, stream)
         self.on_subscribed()
+
+    def _join(self, connection: Connection, accepted: Accepted, dialect: Dialect, stream: str) -> None:
+        """Let a stream flow, behind its first frames."""
+        hub, venue, now = accepted.hub, accepted.venue, time.monotonic()
+        if self.faults.active:
+            if self.faults.take("drop_subscription", now, venue=venue, stream=stream) is not None:
+                return
+            if self.faults.take("no_snapshot", now, venue=venue, stream=stream) is not None:
+                hub.subscribe(connection, stream)
+                return
+        first = dialect.joined(stream)
+        if first is None:
+            hub.wait(connection, stream)
+            return
+        if first and not self.faults.silenced(stream, now, venue):
+            connection.tell(first)
+        hub.subscribe(connection, stream)
 
     def has_output(self, connection: Connection) -> None:
         self.pending[connection] = None
@@ -96,34 +153,56 @@ class Server:
         """Write what every connection has queued."""
         if not self.pending:
             return
-        late_by_s = self.faults.slow_by_s(time.monotonic()) if self.faults.active else 0.0
+        now = time.monotonic()
         pending, self.pending = self.pending, {}
         for connection in pending:
-            connection.flush(late_by_s)
+            accepted = connection.accepted
+            slow = self.faults.slow_by_s(now, accepted.venue) if self.faults.active and accepted is not None else 0.0
+            connection.flush(slow)
             if connection.late:
                 self.pending[connection] = None
 
     async def keep_alive(self) -> None:
-        """Pings, overdue pongs, the age limit. Runs for ever."""
+        """Pings, overdue pongs, heartbeats of the sessions, the age limit. Runs for ever."""
+        every_s = [1.0]
+        for place in self.places.values():
+            limits = place.dialect.limits
+            if limits.ping_interval_s:
+                every_s += [limits.ping_interval_s / 4, limits.pong_timeout_s / 4]
         while True:
-            await asyncio.sleep(min(1.0, self.config.ping_interval_s / 4, self.config.pong_timeout_s / 4))
+            await asyncio.sleep(min(every_s))
             now = time.monotonic()
             for connection in list(self.connections.values()):
-                waiting = connection.unanswered_since_s
-                if waiting is not None and now - waiting >= self.config.pong_timeout_s:
-                    connection.close(1008, "Pong timeout")
-                elif now - connection.opened_s >= self.config.connection_max_age_s:
-                    connection.close(1001, "Connection age limit")
-                elif now - connection.pinged_s >= self.config.ping_interval_s:
-                    connection.ping(str(time.time_ns() // 1_000_000).encode())
+                self._keep_alive(connection, now)
+
+    def _keep_alive(self, connection: Connection, now: float) -> None:
+        accepted = connection.accepted
+        if accepted is None:
+            return
+        limits = self.places[accepted.venue].dialect.limits
+        waiting = connection.unanswered_since_s
+        if waiting is not None and now - waiting >= limits.pong_timeout_s:
+            connection.close(1008, "Pong timeout")
+            return
+        if limits.max_age_s and now - connection.opened_s >= limits.max_age_s:
+            connection.close(1001, "Connection age limit")
+            return
+        if limits.ping_interval_s and now - connection.pinged_s >= limits.ping_interval_s:
+            connection.ping(str(time.time_ns() // 1_000_000).encode())
+        try:
+            due = accepted.session.tick(now, connection.pushed_s, connection.heard_s)
+        except Close as asked:
+            connection.close(asked.code, asked.reason)
+            return
+        if due:
+            connection.tell(due)
 
     def announce_shutdown(self, connections: list[Connection]) -> None:
-        """The serverShutdown event, then the close."""
-        data = b'{"e":"serverShutdown","E":%d}' % (time.time_ns() // 1_000_000)
+        """What each venue says before it goes down."""
+        now_ms = time.time_ns() // 1_000_000
         for connection in connections:
-            wrapped = b'{"stream":"!serverShutdown","data":%b}' % data if connection.combined else data
-            connection.queue(text_frame(wrapped))
-            connection.flush(0.0)
+            if connection.session is not None and (notice := connection.session.shutdown_notice(now_ms)) is not None:
+                connection.tell([notice])
 
     def close_all(self, code: int, reason: str) -> None:
         for connection in list(self.connections.values()):
@@ -138,58 +217,18 @@ class Server:
         metrics.REQUESTS.inc()
         if path.startswith("/sim/"):
             return await self.control(method, path[5:], values, body)
-        if not path.startswith("/api/v3/") or self.backend is None:
-            return Reply(404, b"404 page not found\n", content_type="text/plain")
-        if method != "GET":
-            return Reply(405, b"", (("Allow", "GET"),))
-        return await self._rest(path[8:], values, ip)
-
-    async def _rest(self, path: str, values: dict[str, str], ip: str) -> Reply:
-        config = self.config
-        self.counters[f"rest_{path}"] += 1
-        budget = self.budgets.setdefault(ip, WeightBudget(config.rest_weight_per_min_max, config.ban_s))
-        refusal = budget.spend(weight(path, values), time.time())
-        used = ("X-MBX-USED-WEIGHT", str(budget.used)), ("X-MBX-USED-WEIGHT-1M", str(budget.used))
-        if (fault := self.faults.take("rest", time.monotonic(), path=path)) is not None:
-            return self._refuse(fault.fault.status, fault.fault.retry_after_s, "Refused on request.", used)
-        if refusal is not None:
-            return self._refuse(refusal.status, refusal.retry_after_s, refusal.message, used)
-        assert self.backend is not None
-        try:
-            stale = self._stale_snapshot(path, values)
-            return Reply(200, stale or await self.backend.rest(path, Query(values)), used)
-        except ApiError as error:
-            return error.reply(used)
-        except KeyError:
-            return Reply(404, b"404 page not found\n", used, "text/plain")
-
-    def _refuse(self, status: int, retry_after_s: int, message: str, used: tuple[tuple[str, str], ...]) -> Reply:
-        self.counters[f"rest_refused_{status}"] += 1
-        headers = (*used, ("Retry-After", str(retry_after_s))) if status in (418, 429, 503) else used
-        return Reply(status, error_body(-1003 if status in (418, 429) else -1000, message), headers)
-
-    def _stale_snapshot(self, path: str, values: dict[str, str]) -> bytes | None:
-        """The snapshot captured when the fault was asked for."""
-        symbol = values.get("symbol", "")
-        if path != "depth" or symbol not in self.snapshots:
-            return None
-        if self.faults.take("stale_snapshot", time.monotonic(), symbol=symbol) is None:
-            self.snapshots.clear()
-            return None
-        limit = Query(values).limit(100, 5000)
-        body = json.loads(self.snapshots[symbol])
-        body["bids"], body["asks"] = body["bids"][:limit], body["asks"][:limit]
-        return json.dumps(body, separators=(",", ":")).encode()
+        place, path = self.place_of(path)
+        return await place.dialect.rest(Request(method, path, values, body, ip))
 
     # --- control ------------------------------------------------------------------------------------
 
     async def control(self, method: str, path: str, values: dict[str, str], body: bytes) -> Reply:
-        """GET /sim/status, GET /sim/sent (see `Synthetic.sent`), POST /sim/fault (see `Fault`)."""
+        """GET /sim/status, GET /sim/sent?venue=NAME (see each dialect's `sent`), POST /sim/fault (see `Fault`)."""
         if (method, path) == ("GET", "status"):
             return _json(self.status())
-        if (method, path) == ("GET", "sent") and self.sent is not None:
+        if (method, path) == ("GET", "sent") and values.get("venue", spot.NAME) in self.places:
             try:
-                return _json(self.sent(values))
+                return _json(self.places[values.get("venue", spot.NAME)].dialect.sent(values))
             except ApiError as error:
                 return error.reply()
         if (method, path) == ("POST", "fault"):
@@ -201,13 +240,22 @@ class Server:
             return _json(self.faults.status())
         return Reply(404, b"try GET /sim/status, GET /sim/sent or POST /sim/fault\n", content_type="text/plain")
 
+    def _chosen(self, fault: Fault) -> list[Connection]:
+        return [
+            each
+            for each in self.connections.values()
+            if fault.connection in (None, each.number)
+            and each.accepted is not None
+            and fault.venue in (ALL, each.accepted.venue)
+        ]
+
     async def _apply(self, fault: Fault) -> None:
         metrics.FAULTS.labels(fault.kind).inc()
-        chosen = [c for c in self.connections.values() if fault.connection in (None, c.number)]
+        chosen = self._chosen(fault)
         if fault.kind == "clear":
             self.faults.requested["clear"] += 1
             self.faults.clear()
-            self.snapshots.clear()
+            self.spot.snapshots.clear()
         elif fault.kind == "disconnect":
             self.faults.requested["disconnect"] += 1
             for connection in chosen:
@@ -219,38 +267,54 @@ class Server:
             self.announce_shutdown(chosen)
             loop = asyncio.get_running_loop()
             for connection in chosen:
-                loop.call_later(fault.delay_s, connection.close, 1001, "Server shutdown")
+                loop.call_later(fault.delay_s, connection.close, SHUTDOWN_CODE, SHUTDOWN_REASON)
+        elif fault.kind == "sequence_reset":
+            self.faults.requested["sequence_reset"] += 1
+            for place in self.places.values():
+                if fault.venue in (ALL, place.name):
+                    self.faults.applied["sequence_reset"] += await place.dialect.apply(fault)
         else:
             if fault.kind == "stale_snapshot":
-                await self._capture(fault.symbol)
+                for place in self.places.values():
+                    if fault.venue in (ALL, place.name):
+                        await place.dialect.apply(fault)
             self.faults.add(fault, time.monotonic())
 
-    async def _capture(self, symbol: str) -> None:
-        assert self.backend is not None
-        names = self.status_of_backend().get("symbols", []) if symbol == ALL else [symbol]
-        for name in names:
-            self.snapshots[name] = await self.backend.rest("depth", Query({"symbol": name, "limit": "5000"}))
-
     def status(self) -> dict[str, Any]:
+        now = time.monotonic()
+        by_kind: Counter[str] = Counter()
+        for place in self.places.values():
+            by_kind.update(place.hub.frames_by_kind)
         return {
-            **self.status_of_backend(),
+            **self.spot.status(),
+            "venues": {
+                place.name: {
+                    **place.dialect.status(),
+                    "prefix": place.prefix,
+                    "streams": len(place.hub.subscribers),
+                    "frames_sent": place.hub.frames_sent,
+                    "frames_by_kind": dict(place.hub.frames_by_kind),
+                }
+                for place in self.places.values()
+                if place.name != spot.NAME
+            },
             "connections": [
                 {
                     "number": c.number,
+                    "venue": c.accepted.venue if c.accepted else "",
                     "streams": len(c.session.streams) if c.session else 0,
-                    "combined": c.combined,
-                    "age_s": round(time.monotonic() - c.opened_s, 3),
+                    "combined": bool(getattr(c.session, "combined", False)),
+                    "age_s": round(now - c.opened_s, 3),
                     "frames_sent": c.frames_sent,
                     "buffered_bytes": c.transport.get_write_buffer_size(),
                 }
                 for c in self.connections.values()
             ],
-            "streams": len(self.hub.subscribers),
-            "frames_sent": self.hub.frames_sent,
-            "frames_by_kind": dict(self.hub.frames_by_kind),
+            "streams": sum(len(place.hub.subscribers) for place in self.places.values()),
+            "frames_sent": self.frames_sent,
+            "frames_by_kind": dict(by_kind),
             "counters": dict(self.counters),
             "faults": self.faults.status(),
-            "used_weight": {ip: budget.used for ip, budget in self.budgets.items()},
         }
 
 

@@ -9,15 +9,23 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs
+
+from simulator import wire
+from simulator.dialect import Close
+from simulator.faults import Payload
+from simulator.forms import MS, Form, text_frame
 
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 PARAMS_MAX = {"SET_PROPERTY": 2, "GET_PROPERTY": 1, "LIST_SUBSCRIPTIONS": 0}
 ID_TEXT = re.compile(r"^[A-Za-z0-9_-]{0,36}$")
 
 
-class TooManyStreams(Exception):
+class TooManyStreams(Close):
     """More streams than one connection may carry: the venue disconnects."""
+
+    def __init__(self) -> None:
+        super().__init__(1008, "Too many streams")
 
 
 class Refused(Exception):
@@ -34,14 +42,38 @@ class Opened(NamedTuple):
     microseconds: bool
 
 
-def parse_target(target: str) -> Opened | None:
-    """From the path and query of a handshake; None: no such endpoint."""
-    parts = urlsplit(target)
-    query = parse_qs(parts.query, keep_blank_values=True)
-    microseconds = query.get("timeUnit", [""])[0].upper() == "MICROSECOND"
-    path = unquote(parts.path)
+class Plain:
+    """Payloads as they are, their times in a unit (microseconds)."""
+
+    def __init__(self, unit: int) -> None:
+        self.unit = unit
+
+    def reply(self, data: bytes) -> bytes:
+        return text_frame(data)
+
+    def event(self, stream: str, payload: Payload) -> bytes:
+        del stream
+        return text_frame(payload.by_unit[self.unit])
+
+
+class Combined(Plain):
+    """Events with the name of their stream around them."""
+
+    def event(self, stream: str, payload: Payload) -> bytes:
+        return text_frame(payload.whole or wire.wrap(stream, payload.by_unit[self.unit]))
+
+
+FORMS: dict[tuple[bool, int], Form] = {
+    (combined, unit): (Combined if combined else Plain)(unit) for combined in (False, True) for unit in (1, MS)
+}
+
+
+def parse_target(path: str, query: str) -> Opened | None:
+    """From the decoded path and the query of a handshake; None: no such endpoint."""
+    values = parse_qs(query, keep_blank_values=True)
+    microseconds = values.get("timeUnit", [""])[0].upper() == "MICROSECOND"
     if path in ("/stream", "/stream/"):
-        names = query.get("streams", [""])[0].split("/")
+        names = values.get("streams", [""])[0].split("/")
         return Opened(True, tuple(dict.fromkeys(name for name in names if name)), microseconds)
     if path == "/ws" or path.startswith("/ws/"):
         return Opened(False, tuple(dict.fromkeys(name for name in path[4:].split("/") if name)), microseconds)
@@ -49,30 +81,44 @@ def parse_target(target: str) -> Opened | None:
 
 
 class Session:
-    """Subscriptions and properties of one connection."""
+    """Subscriptions and properties of one connection: Binance's, spot and futures."""
 
     def __init__(self, opened: Opened, streams_max: int) -> None:
         if len(opened.streams) > streams_max:
             raise TooManyStreams
         self.combined = opened.combined
-        self.unit = 1 if opened.microseconds else 1000
+        self.unit = 1 if opened.microseconds else MS
         self.streams: dict[str, None] = dict.fromkeys(opened.streams)
         self.streams_max = streams_max
+        self.form = FORMS[self.combined, self.unit]
 
-    def handle(self, text: bytes) -> bytes:
+    def greeting(self) -> list[bytes]:
+        return []
+
+    def tick(self, now_s: float, pushed_s: float, heard_s: float) -> list[bytes]:
+        """Heartbeats are WebSocket pings."""
+        del now_s, pushed_s, heard_s
+        return []
+
+    def shutdown_notice(self, now_ms: int) -> bytes | None:
+        data = b'{"e":"serverShutdown","E":%d}' % now_ms
+        return wire.wrap("!serverShutdown", data) if self.combined else data
+
+    def handle(self, data: bytes, now_s: float = 0.0) -> list[bytes]:
         """The reply to a client's message. Changes `streams` and `combined`. Raises TooManyStreams."""
+        del now_s
         try:
-            message = json.loads(text)
+            message = json.loads(data)
         except (json.JSONDecodeError, UnicodeDecodeError) as exc:
             line, column = getattr(exc, "lineno", 1), getattr(exc, "colno", 1)
-            return _error(3, f"Invalid JSON: expected value at line {line} column {column}", None)
+            return [_error(3, f"Invalid JSON: expected value at line {line} column {column}", None)]
         request_id = message.get("id") if isinstance(message, dict) else None
         try:
             _check_id(request_id)
             result = self._act(message)
         except Refused as refused:
-            return _error(refused.code, str(refused), request_id)
-        return json.dumps({"result": result, "id": request_id}, separators=(",", ":"), ensure_ascii=False).encode()
+            return [_error(refused.code, str(refused), request_id)]
+        return [json.dumps({"result": result, "id": request_id}, separators=(",", ":"), ensure_ascii=False).encode()]
 
     def _act(self, message: Any) -> Any:
         if not isinstance(message, dict):
@@ -109,6 +155,7 @@ class Session:
         if len(params) < 2 or not isinstance(params[1], bool):
             raise Refused(1, "Invalid value type: expected Boolean")
         self.combined = params[1]
+        self.form = FORMS[self.combined, self.unit]
 
     def _get_property(self, params: list[Any]) -> bool:
         _property(params)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from simulator.market.candles import Bar
+from simulator.market.instruments import Instrument, make_instrument
 from simulator.market.market import Deaf, Market
 from simulator.market.symbol import Agg, SymbolMarket, Trade
 
@@ -87,11 +88,18 @@ class Store:
 
     # --- states -------------------------------------------------------------------------------------
 
-    def open_market(self, symbols: Sequence[str], seed: int, frames_per_s: float, now_us: int) -> Market:
+    def open_market(
+        self,
+        symbols: Sequence[str],
+        seed: int,
+        frames_per_s: float,
+        now_us: int,
+        make: Callable[[int, str, int], Instrument] = make_instrument,
+    ) -> Market:
         """The market where it stopped, then stood still until now; a fresh one where there was none."""
         reached = self.reached_us()
         now_us = max(now_us, reached)
-        market = Market(symbols, seed, frames_per_s, now_us)
+        market = Market(symbols, seed, frames_per_s, now_us, make)
         numbers = dict(self.db.execute("select name, number from symbol").fetchall())
         for symbol in market.order:
             name = symbol.instrument.symbol

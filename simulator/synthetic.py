@@ -9,12 +9,14 @@ from typing import Any
 
 from runtime.config.simulator import Simulator
 from simulator import metrics, wire
+from simulator.dialect import Desk, Segment
+from simulator.hub import Hub
 from simulator.market.market import Market
-from simulator.market.symbol import SymbolMarket
-from simulator.publisher import Publisher
+from simulator.market.symbol import Sink, SymbolMarket
 from simulator.rest import SyntheticRest
 from simulator.rest_params import Query, invalid_symbol
-from simulator.server import Server
+from simulator.segments import SEGMENTS
+from simulator.server import Place, Server
 from simulator.store import Store
 
 SAVE_INTERVAL_S = 0.1
@@ -31,55 +33,94 @@ def all_symbols(config: Simulator) -> list[str]:
     return symbols + [f"SIM{i:04d}USDT" for i in range(config.symbol_count - len(symbols))]
 
 
+class Seat:
+    """One market with its store, and who hears it."""
+
+    def __init__(self, config: Simulator, store: Store, market: Market, sink: Sink) -> None:
+        self.config = config
+        self.store = store
+        self.market = market
+        self.sink = sink
+
+    def tick(self, now_us: int) -> bool:
+        behind_us = now_us - self.market.at_us
+        if behind_us <= 0:
+            return False
+        if behind_us > STALL_US_MAX:
+            self.market.skip_to(now_us)
+            self.store.save(self.market.order)
+        self.store.note_time(now_us)
+        self.market.advance(now_us, self.sink)
+        return True
+
+    def prune(self) -> None:
+        self.store.prune(self.market.at_us - int(self.config.history_days * 86_400e6))
+
+    def close(self) -> None:
+        self.store.save(self.market.order)
+        self.store.close()
+
+
+def open_segment(config: Simulator, server: Server, segment: Segment, symbols: list[str], now_us: int) -> Seat:
+    """A venue's market and dialect, put on the server. Raises ValueError: a symbol it cannot have."""
+    store = Store(Path(config.state_dir) / segment.name)
+    market = store.open_market(symbols, config.seed, config.venue_frames_per_s, now_us, segment.instrument)
+    hub = Hub(server.faults, time.monotonic, venue=segment.name, kind_of=segment.stream_kind)
+    dialect = segment.dialect(Desk(segment.name, config, hub, server.faults, market, store))
+    server.add(Place(segment.name, segment.prefix, dialect, hub))
+    return Seat(config, store, market, dialect.sink)
+
+
 class Synthetic:
-    """The market, its store and its place in the server."""
+    """The markets, their stores and their places in the server."""
 
     def __init__(self, config: Simulator, server: Server) -> None:
         self.config = config
         self.server = server
+        now_us = time.time_ns() // 1000
         self.store = Store(Path(config.state_dir))
-        self.market: Market = self.store.open_market(
-            all_symbols(config), config.seed, config.frames_per_s, time.time_ns() // 1000
-        )
-        self.publisher = Publisher(server.hub)
+        self.market: Market = self.store.open_market(all_symbols(config), config.seed, config.frames_per_s, now_us)
         self.rest = SyntheticRest(self.market, self.store, config.rest_weight_per_min_max)
-        server.backend = self.rest
-        server.status_of_backend = self.status
-        server.sent = self.sent
+        server.spot.backend = self.rest
+        server.spot.status_of_backend = self.status
+        server.spot.sent_of_backend = self.sent
+        self.seats = [Seat(config, self.store, self.market, server.spot.sink)]
+        self.seats += [
+            open_segment(config, server, segment, list(dict.fromkeys(symbols)), now_us)
+            for segment in SEGMENTS
+            if (symbols := config.venues.get(segment.name))
+        ]
 
     async def run(self) -> None:
-        """For ever: each tick moves the market to now; the time goes to disk before any frame goes out."""
+        """For ever: each tick moves the markets to now; the time goes to disk before any frame goes out."""
         next_save = next_prune = 0.0
         while True:
             started = time.monotonic()
             self.tick(time.time_ns() // 1000)
             if started >= next_save:
                 next_save = started + SAVE_INTERVAL_S
-                self.store.save_some(self.market, SAVE_SHARE)
+                for seat in self.seats:
+                    seat.store.save_some(seat.market, SAVE_SHARE)
                 metrics.SAVE.set(time.monotonic() - started)
             if started >= next_prune:
                 next_prune = started + PRUNE_INTERVAL_S
-                self.store.prune(self.market.at_us - int(self.config.history_days * 86_400e6))
+                for seat in self.seats:
+                    seat.prune()
             await asyncio.sleep(max(0.0, self.config.tick_ms / 1000 - (time.monotonic() - started)))
 
     def tick(self, now_us: int) -> None:
-        behind_us = now_us - self.market.at_us
-        if behind_us <= 0:
+        sent = self.server.frames_sent
+        moved = [seat.tick(now_us) for seat in self.seats]
+        if not any(moved):
             return
-        if behind_us > STALL_US_MAX:
-            self.market.skip_to(now_us)
-            self.store.save(self.market.order)
-        self.store.note_time(now_us)
-        sent = self.server.hub.frames_sent
-        self.market.advance(now_us, self.publisher)
         self.server.flush()
-        metrics.FRAMES.inc(self.server.hub.frames_sent - sent)
-        metrics.STREAMS.set(len(self.server.hub.subscribers))
+        metrics.FRAMES.inc(self.server.frames_sent - sent)
+        metrics.STREAMS.set(sum(len(place.hub.subscribers) for place in self.server.places.values()))
         metrics.LAG.set(max(0.0, time.time() - now_us / 1e6))
 
     def close(self) -> None:
-        self.store.save(self.market.order)
-        self.store.close()
+        for seat in self.seats:
+            seat.close()
 
     # --- control ------------------------------------------------------------------------------------
 

@@ -6,6 +6,15 @@ from pydantic import Field
 
 from runtime.config.base import Section
 
+DEFAULT_VENUES = {
+    "usdm": ["BTCUSDT", "ETHUSDT", "SOLUSDT"],
+    "okx": ["BTC-USDT", "ETH-USDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USD-SWAP"],
+    "htx": ["BTCUSDT", "ETHUSDT"],
+    "hbdm": ["BTC-USDT", "ETH-USDT"],
+    "deribit": ["BTC-PERPETUAL", "ETH-PERPETUAL"],
+    "kraken": ["BTC/USD", "ETH/USD"],
+}
+
 
 class Simulator(Section):
     host: str = "127.0.0.1"
@@ -15,6 +24,12 @@ class Simulator(Section):
     symbols: list[str] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
     symbol_count: int = Field(0, ge=0, description="At least so many symbols: invented ones are added to the list")
     frames_per_s: float = Field(200.0, gt=0, description="Over all symbols, on average")
+    venues: dict[str, list[str]] = Field(
+        DEFAULT_VENUES,
+        description="Symbols of the other venues in their spelling, served under /usdm, /okx, /htx, /hbdm, /deribit "
+        "and /kraken of the same port; a venue left out is not there",
+    )
+    venue_frames_per_s: float = Field(50.0, gt=0, description="Over all symbols of each other venue, on average")
     recording: str | None = Field(None, description="Serve this recorded session instead of the synthetic market")
     speed: float = Field(1.0, gt=0, description="Of a recording; 10 is ten times faster")
     start_wait_s_max: float = Field(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 E8 = 10**8
 """Everything on the wire has eight decimals; whole units of 1e-8 inside."""
@@ -23,6 +25,21 @@ SHAPES = (
     (637, 1_000, 100_000_000),
 )
 KNOWN = {"BTC": 0, "ETH": 1, "SOL": 2, "XRP": 3, "BNB": 1, "ADA": 5, "DOGE": 5}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one contract of a derivative is."""
+
+    kind: Literal["swap", "future", "option"]
+    inverse: bool
+    """Settled in the base coin; `value_e8` is then an amount of the quote coin."""
+    value_e8: int
+    """Of one unit of quantity on the wire, in 1e-8 of the base coin (of the quote coin where inverse)."""
+    expiry_ms: int = 0
+    """0: perpetual."""
+    strike_e8: int = 0
+    is_call: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,9 @@ class Instrument:
     first_update_id: int
     first_trade_id: int
     first_agg_id: int
+    fair_at: Callable[[int], float] | None = None
+    """Fair price in ticks at a time in us, where it follows the coin's common price; None: it walks on its own."""
+    contract: Contract | None = None
 
     @property
     def quote_factor(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from simulator.market.arrivals import BRANCHING
 from simulator.market.candles import Bar
-from simulator.market.instruments import activity, make_instrument
+from simulator.market.instruments import Instrument, activity, make_instrument
 from simulator.market.symbol import QUIET_TAKER_SHARE, TAKER_SHARE, Agg, Depth, Sink, SymbolMarket, Trade
 
 TRADES_MAX_TOTAL = 1_000_000
@@ -58,8 +58,15 @@ def rates(symbols: Sequence[str], quiet: list[bool], frames_per_s: float) -> lis
 class Market:
     """The exchange's matching of all symbols. `advance` is the only way on."""
 
-    def __init__(self, symbols: Sequence[str], seed: int, frames_per_s: float, at_us: int) -> None:
-        instruments = [make_instrument(index, symbol, seed) for index, symbol in enumerate(symbols)]
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        seed: int,
+        frames_per_s: float,
+        at_us: int,
+        make: Callable[[int, str, int], Instrument] = make_instrument,
+    ) -> None:
+        instruments = [make(index, symbol, seed) for index, symbol in enumerate(symbols)]
         count = max(1, len(instruments))
         self.rates = rates(symbols, [instrument.quiet for instrument in instruments], frames_per_s)
         self.symbols = {

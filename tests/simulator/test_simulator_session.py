@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -18,7 +19,8 @@ def session(*streams: str, combined: bool = True) -> Session:
 
 
 def say(one: Session, message: object) -> Any:
-    return json.loads(one.handle(message if isinstance(message, bytes) else json.dumps(message).encode()))
+    [reply] = one.handle(message if isinstance(message, bytes) else json.dumps(message).encode())
+    return json.loads(reply)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,8 @@ def say(one: Session, message: object) -> Any:
     ],
 )
 def test_addresses(target: str, opened: Opened | None) -> None:
-    assert parse_target(target) == opened
+    parts = urlsplit(target)
+    assert parse_target(unquote(parts.path), parts.query) == opened
 
 
 def test_subscriptions_come_and_go() -> None:
