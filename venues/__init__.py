@@ -5,8 +5,18 @@ from __future__ import annotations
 from marketdata.errors import ConfigError
 from venues.binance.spot import SPOT as BINANCE_SPOT
 from venues.contract import Venue
+from venues.deribit.markets import FUTURE as DERIBIT_FUTURE
+from venues.deribit.markets import OPTION as DERIBIT_OPTION
+from venues.deribit.markets import PERP as DERIBIT_PERP
+from venues.deribit.markets import SPOT as DERIBIT_SPOT
 
-VENUES: tuple[Venue, ...] = (BINANCE_SPOT,)
+VENUES: tuple[Venue, ...] = (
+    BINANCE_SPOT,
+    DERIBIT_PERP,
+    DERIBIT_FUTURE,
+    DERIBIT_OPTION,
+    DERIBIT_SPOT,
+)
 
 
 def find_venue(exchange: str, market: str) -> Venue:

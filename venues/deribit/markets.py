@@ -1,0 +1,50 @@
+"""Deribit's four markets as `Venue`s: one protocol, told apart by their symbols' spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from marketdata.types import Market
+from venues.contract import StreamRules, Venue
+from venues.deribit.book_frames import parse_book, parse_snapshot
+from venues.deribit.book_sync import ChangeIdSequence
+from venues.deribit.instruments import parse_instrument
+from venues.deribit.normalise import INVERSE_MARKETS, NORMALISERS
+from venues.deribit.protocol import DeribitProtocol
+from venues.deribit.rest import read_rest
+from venues.deribit.symbols import market_of
+
+
+def _owns(market: str) -> Callable[[str], bool]:
+    return lambda symbol: market_of(symbol) == market
+
+
+def _venue(market: Market) -> Venue:
+    return Venue(
+        exchange="deribit",
+        market=market,
+        protocol=DeribitProtocol(market),
+        normalisers=NORMALISERS,
+        parse_instrument=parse_instrument,
+        rules={
+            "trade": StreamRules(continuous_ids=True, monotonic_ids=True),
+            "bbo": StreamRules(),
+            "kline": StreamRules(closed_by_next=True),
+            "ticker": StreamRules(),
+            "volatility": StreamRules(),
+            "book": StreamRules(monotonic_ids=True),
+        },
+        book_sync=ChangeIdSequence,
+        parse_book=parse_book,
+        parse_snapshot=parse_snapshot,
+        read_rest=read_rest,
+        recordings=("deribit/any", "deribit/options", "deribit/perpetual"),
+        owns=_owns(market),
+        unit_channels=frozenset(("trade", "book", "bbo", "ticker")) if market in INVERSE_MARKETS else frozenset(),
+    )
+
+
+PERP = _venue("perp")
+FUTURE = _venue("future")
+OPTION = _venue("option")
+SPOT = _venue("spot")
