@@ -1,0 +1,131 @@
+"""The market's events as Kraken's frames: each depth somebody has follows its own window of the book."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from simulator.faults import matches
+from simulator.hub import Hub
+from simulator.kraken import wire
+from simulator.kraken.session import DEPTHS
+from simulator.market.candles import Bar
+from simulator.market.market import Market
+from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
+from simulator.market.view import Change, TopView
+
+SNAPSHOT_TRADES = 50
+BOTH_SIDES_EVERY = 700
+"""One update in so many carries both sides (recorded: 5 of 3,493), the others one side each."""
+TWICE_EVERY = 9
+"""One update in so many names a price twice: only the last counts."""
+
+
+class Publisher:
+    """The market's sink."""
+
+    def __init__(self, hub: Hub, market: Market) -> None:
+        self.hub = hub
+        self.market = market
+        self.views: dict[tuple[str, int], TopView] = {}
+
+    # --- first frames -------------------------------------------------------------------------------
+
+    def joined(self, stream: str) -> Sequence[bytes]:
+        """Snapshots, for the streams that begin with one."""
+        kind, _, rest = stream.partition(".")
+        if kind == "trade":
+            market = self.market.symbols.get(rest.removesuffix("/snapshot"))
+            if market is None or not rest.endswith("/snapshot"):
+                return ()
+            return (wire.trades("snapshot", market.instrument, list(market.trades)[-SNAPSHOT_TRADES:]),)
+        depth_text, _, name = rest.partition(".")
+        market = self.market.symbols.get(name.removesuffix("/bare"))
+        if market is None:
+            return ()
+        view = self.views.setdefault((market.instrument.symbol, int(depth_text)), TopView(market, int(depth_text)))
+        return () if name.endswith("/bare") else (self.snapshot(market, view),)
+
+    def snapshot(self, market: SymbolMarket, view: TopView) -> bytes:
+        """The window as it was last told."""
+        i = market.instrument
+        crc = wire.checksum(i, view.bids, view.asks)
+        return wire.book("snapshot", i, view.bids.items(), view.asks.items(), crc, market.at_us)
+
+    def reset(self, pattern: str) -> int:
+        """Send whole books in mid-stream, as after a restart of the venue's: how many streams had one."""
+        struck = 0
+        for (name, depth), view in self.views.items():
+            market = self.market.symbols[name]
+            stream = f"book.{depth}.{name}"
+            if matches(pattern, stream) and stream in self.hub.subscribers:
+                view.advance()
+                self._send(stream, self.snapshot(market, view))
+                struck += 1
+        return struck
+
+    # --- events -------------------------------------------------------------------------------------
+
+    def on_trades(self, market: SymbolMarket, trades: list[Trade], aggs: list[Agg]) -> None:
+        del aggs
+        stream = f"trade.{market.instrument.symbol}"
+        make = partial(wire.trades, "update", market.instrument, trades)
+        for name in (stream, stream + "/snapshot"):
+            self.hub.publish(name, lambda _: make())
+
+    def on_depth(self, market: SymbolMarket, depth: Depth) -> None:
+        symbol = market.instrument.symbol
+        for count in DEPTHS:
+            stream = f"book.{count}.{symbol}"
+            if not (self.hub.wanted(stream) or self.hub.wanted(stream + "/bare")):
+                self.views.pop((symbol, count), None)
+                continue
+            view = self.views.get((symbol, count))
+            if view is None:  # joined without a snapshot
+                self.views[symbol, count] = TopView(market, count)
+                continue
+            for frame in updates(market, view, depth):
+                self._send(stream, frame)
+
+    def _send(self, stream: str, frame: bytes) -> None:
+        self.hub.publish(stream, lambda _: frame)
+        self.hub.publish(stream + "/bare", lambda _: frame)
+
+    def on_best(self, market: SymbolMarket, time_us: int) -> None: ...
+
+    def on_slow_depth(self, market: SymbolMarket, depth: Depth) -> None: ...
+
+    def on_minute(self, market: SymbolMarket, closed: Bar, time_us: int) -> None: ...
+
+    def on_second(self, market: SymbolMarket, time_us: int) -> None: ...
+
+
+def updates(market: SymbolMarket, view: TopView, depth: Depth) -> list[bytes]:
+    """Frames that lead from what the view showed to the book now, each with the checksum after itself."""
+    i = market.instrument
+    bids_before = view.bids
+    changes = view.advance()
+    if changes.bids and changes.asks and depth.last_id % BOTH_SIDES_EVERY:
+        first = wire.checksum(i, bids_before, view.asks)
+        second = wire.checksum(i, view.bids, view.asks)
+        asks, bids = _rows(changes.asks, depth.last_id), _rows(changes.bids, depth.last_id + 1)
+        return [
+            wire.book("update", i, (), asks, first, depth.time_us),
+            wire.book("update", i, bids, (), second, depth.time_us + 7),
+        ]
+    if not changes.bids and not changes.asks:
+        return []
+    crc = wire.checksum(i, view.bids, view.asks)
+    rows = _rows(changes.bids, depth.last_id), _rows(changes.asks, depth.last_id)
+    return [wire.book("update", i, *rows, crc, depth.time_us)]
+
+
+def _rows(changes: list[Change], salt: int) -> list[tuple[int, int]]:
+    """Price and quantity; now and then a step in between before the last word on a price."""
+    out = [(change.price, change.after) for change in changes]
+    if salt % TWICE_EVERY == 0:
+        for place, change in enumerate(changes):
+            if change.before > 1 and change.after:
+                out.insert(place, (change.price, (change.before + change.after) // 2))
+                break
+    return out
