@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+from msgspec import structs
 
 from marketdata import codec
 from marketdata.errors import BadData
@@ -40,7 +41,19 @@ from venues.conformance_files import (
     rest_reply,
     venues_of,
 )  # fmt: skip
-from venues.contract import Ack, Alive, Context, Data, Notice, PassedId, Reply, Unknown, Venue, VenueError
+from venues.contract import (
+    Ack,
+    Alive,
+    Context,
+    Data,
+    Notice,
+    PassedId,
+    Reply,
+    RestReply,
+    Unknown,
+    Venue,
+    VenueError,
+)  # fmt: skip
 
 COMPLAINTS_MAX = 20
 """Complaints printed per file; all are counted."""
@@ -97,7 +110,7 @@ class Replay:
         recv_ns = nanoseconds(recv_s) if recv_s else line.recv_time_ns
         venue = self._venue_of(symbol_in(rest.path)) or self._venues[0]
         context = Context(venue.exchange, venue.market, "", recv_ns, self._instruments.get(symbol_in(rest.path)))
-        reply = venue.read_rest(rest.path, bytes(rest.body), context)
+        reply = self._read_rest(venue, rest, context)
         if reply.error is not None:
             self.report.count("venue_error")
         elif reply.snapshot is not None:
@@ -111,6 +124,15 @@ class Replay:
             self.report.ignored += 1
         else:
             self.report.count(reply.kind)
+
+    def _read_rest(self, venue: Venue, rest: RestLine, context: Context) -> RestReply:
+        try:
+            return venue.read_rest(rest.path, bytes(rest.body), context)
+        except BadData as exc:
+            if exc.code != "no_instrument":
+                raise
+        self.report.units_assumed += 1  # the recording does not say what it was asked about
+        return venue.read_rest(rest.path, bytes(rest.body), structs.replace(context, instrument=_assumed(venue, "")))
 
     def _frame(self, line: Line) -> None:
         found = self._protocol.classify(line.frame)
@@ -164,9 +186,7 @@ class Replay:
         instrument = self._instruments.get(symbol)
         if instrument is None and channel in venue.unit_channels:
             self.report.units_assumed += 1
-            instrument = Instrument(
-                exchange=venue.exchange, market=venue.market, symbol=symbol, base="", quote="", status=""
-            )
+            instrument = _assumed(venue, symbol)
         return Context(venue.exchange, venue.market, symbol, line.recv_time_ns, instrument)
 
     def _venue_of(self, symbol: str) -> Venue | None:
@@ -232,6 +252,11 @@ def _channel(trade: Trade) -> str:
 def replay(venues: Sequence[Venue], path: Path, out: Callable[[str], None]) -> Report:
     """Replays one recording of these markets, which share a protocol; `out` takes the complaints."""
     return Replay(venues, path, out).run()
+
+
+def _assumed(venue: Venue, symbol: str) -> Instrument:
+    """Contracts of size 1."""
+    return Instrument(exchange=venue.exchange, market=venue.market, symbol=symbol, base="", quote="", status="")
 
 
 def symbol_in(path: str) -> str:
