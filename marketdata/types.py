@@ -409,23 +409,42 @@ class DeadLetter(Record, frozen=True, kw_only=True, tag="dead_letter"):
 
 
 class Arbitrage(Struct, frozen=True, kw_only=True, tag_field="type", tag="arbitrage"):
-    """One episode in which the same instrument could be bought on one venue and sold higher on another, net of fees."""
+    """One episode in which the same instrument could be bought on one market and sold higher on another, net of fees.
+
+    Made of best quotes no older than a bound. `open` begins an episode, `update` says that prices or quantity changed,
+    `close` ends it and repeats its last values.
+    """
 
     instrument: str
     episode_id: str
+    """`{instrument}:{buy key}:{sell key}:{recv_time_ns of the opening}`."""
+    sequence: int = 0
+    """Of the record within its episode, from 0."""
     action: Literal["open", "update", "close"]
+    reason: str = ""
+    """Of `close`: `gone` (the prices met), `stale` (a quote grew too old) or `disconnected`."""
     buy_exchange: str
+    buy_market: str = ""
     buy_symbol: str
     buy_price: str
+    """Best ask of the market to buy on."""
     sell_exchange: str
+    sell_market: str = ""
     sell_symbol: str
     sell_price: str
+    """Best bid of the market to sell on."""
     quantity: str
+    """In base coin: what both quotes have."""
     net_profit: str
+    """In quote currency, for the whole quantity, after the fees of both sides."""
     net_profit_bps: str
+    """Of what the purchase costs with its fee; 4 decimals."""
     opened_time_us: int
+    """Receive time of the quote that opened the episode."""
     event_time_us: int
+    """Exchange time of the quote that led to this record; 0 where it had none, or where time alone did."""
     recv_time_ns: str
+    """Receive time at which this was so."""
 
 
 class Quality(Record, frozen=True, kw_only=True, tag="quality"):
