@@ -20,7 +20,7 @@ from simulator.market.instruments import Instrument, make_instrument
 from simulator.market.market import Deaf, Market
 from simulator.market.symbol import Agg, SymbolMarket, Trade
 
-FORMAT = 3
+FORMAT = 4
 """Of the state, and of the rules that turn it into events: another one cannot be replayed."""
 ID_JUMP = 1_000_000
 LOCK_WAIT_S = 1.0
@@ -95,11 +95,12 @@ class Store:
         frames_per_s: float,
         now_us: int,
         make: Callable[[int, str, int], Instrument] = make_instrument,
+        venue: str = "spot",
     ) -> Market:
         """The market where it stopped, then stood still until now; a fresh one where there was none."""
         reached = self.reached_us()
         now_us = max(now_us, reached)
-        market = Market(symbols, seed, frames_per_s, now_us, make)
+        market = Market(symbols, seed, frames_per_s, now_us, make, venue)
         numbers = dict(self.db.execute("select name, number from symbol").fetchall())
         for symbol in market.order:
             name = symbol.instrument.symbol

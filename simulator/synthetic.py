@@ -64,7 +64,9 @@ class Seat:
 def open_segment(config: Simulator, server: Server, segment: Segment, symbols: list[str], now_us: int) -> Seat:
     """A venue's market and dialect, put on the server. Raises ValueError: a symbol it cannot have."""
     store = Store(Path(config.state_dir) / segment.name)
-    market = store.open_market(symbols, config.seed, config.venue_frames_per_s, now_us, segment.instrument)
+    market = store.open_market(
+        symbols, config.seed, config.venue_frames_per_s, now_us, segment.instrument, segment.name
+    )
     hub = Hub(server.faults, time.monotonic, venue=segment.name, kind_of=segment.stream_kind)
     dialect = segment.dialect(Desk(segment.name, config, hub, server.faults, market, store))
     server.add(Place(segment.name, segment.prefix, dialect, hub))

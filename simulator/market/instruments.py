@@ -65,7 +65,7 @@ class Instrument:
     first_trade_id: int
     first_agg_id: int
     fair_at: Callable[[int], float] | None = None
-    """Fair price in ticks at a time in us, where it follows the coin's common price; None: it walks on its own."""
+    """Fair price in ticks at a time in us, where it is not in proportion to the base coin's (see `reference`)."""
     contract: Contract | None = None
 
     @property
@@ -93,7 +93,8 @@ def make_instrument(index: int, symbol: str, seed: int) -> Instrument:
     base, quote = split_symbol(symbol)
     bits = digest(seed, symbol)
     first_price, tick_e8, step_e8 = SHAPES[KNOWN.get(base, bits % len(SHAPES))]
-    spread_price = first_price * (800 + bits // 7 % 400) // 1000
+    # One first price for a coin, whatever it is quoted in.
+    spread_price = first_price * (800 + digest(seed, f"{base}USDT") // 7 % 400) // 1000
     stride = max(1, min(25, spread_price // 14_000))
     # A usual order is worth about 300 quote coins.
     typical_qty = max(2, 300 * E8 // (spread_price * (tick_e8 * step_e8 // E8)))

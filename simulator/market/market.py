@@ -65,6 +65,7 @@ class Market:
         frames_per_s: float,
         at_us: int,
         make: Callable[[int, str, int], Instrument] = make_instrument,
+        venue: str = "spot",
     ) -> None:
         instruments = [make(index, symbol, seed) for index, symbol in enumerate(symbols)]
         count = max(1, len(instruments))
@@ -75,6 +76,7 @@ class Market:
                 rate,
                 seed,
                 at_us,
+                venue=venue,
                 trades_max=max(200, min(TRADES_MAX, TRADES_MAX_TOTAL // count)),
                 bars_max=max(60, min(BARS_MAX, BARS_MAX_TOTAL // count)),
             )

@@ -15,6 +15,7 @@ from simulator.market.arrivals import NEVER_US, Arrivals
 from simulator.market.book import Side
 from simulator.market.candles import MINUTE_MS, Bar
 from simulator.market.instruments import Instrument
+from simulator.market.reference import fair_factor
 
 FLUSH_US = 100_000
 SLOW_FLUSHES = 10
@@ -23,6 +24,9 @@ MINUTE_US = MINUTE_MS * 1000
 SWEEP_LEVELS_MAX = 12
 QUIET_TAKER_SHARE = 0.02
 TAKER_SHARE = 0.13
+REQUOTE_STRIDES = 4.0
+REQUOTE_LEVELS = 8
+REQUOTE_LEVELS_MAX = 400
 FAR_LEVELS = 3000
 """How deep far orders come, in cells of the far book."""
 
@@ -84,11 +88,20 @@ class SymbolMarket:
     """State of one symbol. `next_us` is when it wants to be stepped."""
 
     def __init__(
-        self, instrument: Instrument, rate_per_s: float, seed: int, at_us: int, *, trades_max: int, bars_max: int
+        self,
+        instrument: Instrument,
+        rate_per_s: float,
+        seed: int,
+        at_us: int,
+        *,
+        trades_max: int,
+        bars_max: int,
+        venue: str = "spot",
     ) -> None:
         self.instrument = instrument
         self.seed = seed
-        self.rng = Random(f"{seed}:{instrument.symbol}:{at_us}")
+        self.venue = venue
+        self.rng = Random(f"{seed}:{venue}:{instrument.symbol}:{at_us}")
         self.arrivals = Arrivals(rate_per_s, seed)
         self.rate_per_s = rate_per_s
         self.taker_share = QUIET_TAKER_SHARE if instrument.quiet else TAKER_SHARE
@@ -220,11 +233,13 @@ class SymbolMarket:
     def _order(self, sink: Sink, now: int) -> None:
         rng = self.rng
         mid = (self.best[0] + self.best[2]) / 2
-        self._drift(mid)
+        self.fair = self.fair_at(now)
         lean = max(-0.45, min(0.45, (self.fair - mid) / (6.0 * self.instrument.stride + 6.0)))
         before = self.update_id
         draw = rng.random()
-        if draw < self.taker_share:
+        if abs(self.fair - mid) > REQUOTE_STRIDES * self.instrument.stride + 2.0:
+            self._requote()
+        elif draw < self.taker_share:
             self._take(sink, now, buyer=rng.random() < 0.5 + lean)
         elif draw < 0.52:
             self._place(1 if rng.random() < 0.5 - lean else 0)
@@ -242,13 +257,30 @@ class SymbolMarket:
             if self._note_best():
                 sink.on_best(self, now)
 
-    def _drift(self, mid: float) -> None:
-        """The fair price walks, is pulled home over hours, and waits for the book when it ran ahead."""
-        first = self.instrument.first_price
-        scale = max(0.35, first * 4e-6)
-        self.fair += self.rng.gauss(0.0, scale) + (first - self.fair) * 2e-6
-        reach = 40.0 * self.instrument.stride + 10.0
-        self.fair = max(mid - reach, min(mid + reach, self.fair), first * 0.4)
+    def fair_at(self, at_us: int) -> float:
+        """What the market thinks it is worth, in ticks."""
+        i = self.instrument
+        if i.fair_at is not None:
+            return i.fair_at(at_us)
+        return i.first_price * fair_factor(self.seed, self.venue, i.symbol, i.base, i.quote, at_us)
+
+    def _requote(self) -> None:
+        """The price ran away from the book: makers pull what is on the wrong side of it and follow."""
+        fair = int(self.fair)
+        side = 1 if self.fair * 2 > self.best[2] + self.best[0] else 0
+        book, other = (self.asks, self.bids) if side else (self.bids, self.asks)
+        edge = fair if side else -fair
+        for _ in range(REQUOTE_LEVELS_MAX):
+            key = book.best()
+            if key > edge or (len(book.near) == 1 and book.edge > book.last_key):
+                break
+            self._set(side, key, 0)
+        stride = self.instrument.stride
+        nearest = max(1 - book.best(), -edge)
+        for level in range(REQUOTE_LEVELS):
+            key = nearest + level * stride + self.rng.randrange(stride)
+            if key <= other.last_key:
+                self._set(1 - side, key, self._size())
 
     def _size(self) -> int:
         return max(1, int(self.rng.lognormvariate(0.0, 1.1) * self.instrument.typical_qty))
