@@ -9,6 +9,7 @@ from venues.deribit.markets import FUTURE as DERIBIT_FUTURE
 from venues.deribit.markets import OPTION as DERIBIT_OPTION
 from venues.deribit.markets import PERP as DERIBIT_PERP
 from venues.deribit.markets import SPOT as DERIBIT_SPOT
+from venues.htx.markets import MARKETS as HTX_MARKETS
 from venues.okx.markets import MARKETS as OKX_MARKETS
 
 VENUES: tuple[Venue, ...] = (
@@ -17,6 +18,7 @@ VENUES: tuple[Venue, ...] = (
     DERIBIT_FUTURE,
     DERIBIT_OPTION,
     DERIBIT_SPOT,
+    *HTX_MARKETS,
     *OKX_MARKETS,
 )
 

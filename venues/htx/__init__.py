@@ -1,0 +1,1 @@
+"""HTX (Huobi): spot, USDT-M linear swaps, coin-margined swaps and delivery futures; see README.md."""

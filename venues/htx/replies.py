@@ -1,0 +1,92 @@
+"""HTX REST replies taken apart: which symbol each part is about. What the parts mean, see `rest` and `polls`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Raw
+
+from marketdata.errors import UnparsableFrame
+from venues.htx import messages as m
+from venues.htx.numbers import half
+from venues.htx.symbols import upper_ascii
+from venues.json_numbers import number
+
+_reply = msgspec.json.Decoder(m.Reply).decode
+_parts = msgspec.json.Decoder(list[Raw]).decode
+_code = msgspec.json.Decoder(m.ContractCode).decode
+_symbol = msgspec.json.Decoder(m.SymbolName).decode
+_open_interests = msgspec.json.Decoder(list[m.OpenInterestEntry]).decode
+_tickers = msgspec.json.Decoder(list[m.TickersEntry]).decode
+
+
+class Refused(UnparsableFrame):
+    """The venue answered with an error, or that it is being maintained."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"HTX answered {code}: {message}")
+        self.venue_code = code
+        self.venue_message = message
+
+
+def read(body: bytes) -> m.Reply:
+    """The reply around its data. Raises UnparsableFrame, and Refused where its status is not `ok`."""
+    try:
+        reply = _reply(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise UnparsableFrame(f"not a reply of HTX: {exc}") from None
+    if reply.status != "ok":
+        code = reply.error_code if reply.error_code is not None else reply.status
+        raise Refused(str(code), str(reply.error_message or reply.status or "a reply without status")[:500])
+    return reply
+
+
+def _data(body: bytes) -> Raw:
+    data = read(body).data
+    if not bytes(data):
+        raise UnparsableFrame("a reply of HTX without data")
+    return data
+
+
+def spot_symbols(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """(symbol, its entry) of `/v1/common/symbols`."""
+    for part in _parts(_data(body)):
+        yield upper_ascii(_symbol(part).symbol), bytes(part)
+
+
+def contracts(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """(contract, its entry) of `swap_contract_info` and its like."""
+    for part in _parts(_data(body)):
+        yield upper_ascii(_code(part).contract_code), bytes(part)
+
+
+def open_interest_parts(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """(contract, the reply without the others) of `swap_open_interest` and its like. Raises BadData."""
+    reply = read(body)
+    try:
+        for part in _parts(reply.data):
+            code = upper_ascii(_code(part).contract_code)
+            yield code, b'{"status":"ok","data":[%b],"ts":%d}' % (bytes(part), reply.ts)
+    except msgspec.MsgspecError as exc:
+        raise UnparsableFrame(f"not an open interest reply of HTX: {exc}") from None
+
+
+def spot_turnovers(body: bytes) -> Iterator[tuple[str, str]]:
+    """(symbol, 24 h turnover in quote coin) of `/market/tickers`. Raises BadData."""
+    try:
+        for entry in _tickers(_data(body)):
+            yield upper_ascii(entry.symbol), number(entry.vol)
+    except msgspec.MsgspecError as exc:
+        raise UnparsableFrame(f"not a tickers reply of HTX: {exc}") from None
+
+
+def contract_turnovers(body: bytes) -> Iterator[tuple[str, str]]:
+    """(contract, 24 h turnover in quote coin, one side) of `swap_open_interest` and its like. Raises BadData."""
+    try:
+        for entry in _open_interests(_data(body)):
+            turnover = half(number(entry.trade_turnover))
+            if turnover:
+                yield upper_ascii(entry.contract_code), turnover
+    except msgspec.MsgspecError as exc:
+        raise UnparsableFrame(f"not an open interest reply of HTX: {exc}") from None
