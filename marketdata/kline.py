@@ -8,7 +8,8 @@ that came too late for a candle. Time is what the heartbeats say, nothing else.
 - A candle is final when the watermark (heartbeat time less the allowed lateness) reached its end. It is kept for the
   revise window after that, and longer while it is unproven; a change makes revision + 1 at the next heartbeat.
 - It is complete when the ids prove that every trade of it is there: it began after the first trade seen, no unfilled
-  gap touches it, and no disconnect was open when it closed.
+  gap touches it, and no disconnect was open when it closed. Where the venue's ids count nothing, the same is asked with
+  gaps in time, one per reconnect: then complete says that the connection never broke, no more (`Kline.proof`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from marketdata.types import AnyRecord, FeedStatus, Gap, Heartbeat, Kline, Kline
 Source = Literal["trade", "agg_trade"]
 
 OPEN_GAPS_MAX = 256
-EPOCH_SHIFT = 72
+EPOCH_SHIFT = 256
 """A trade's rank is its id with the epoch above it."""
+TIME_SHIFT = 128
+"""Where ids do not count: its time with the id below, or what came before it where that is no number."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class KlineSettings:
     revise_window_ms: int = 600_000
     continuous_ids: tuple[str, ...] = ("trade", "agg_trade")
     """Channels whose ids grow by one, so that a skip without a gap record is one all the same."""
+    id_ranges: tuple[str, ...] = ()
+    """Those of them that chain by the ids a trade covers, first to last."""
+    passes_ids: tuple[str, ...] = ()
+    """Those of them with ids that are no trades: a skip without a gap record is none."""
 
 
 class LateTrade(NamedTuple):
@@ -65,6 +72,8 @@ class KlineMachine:
         self._clock_us = 0
         self._published_us = 0
         self._last_id: int | None = None
+        self._arrivals = 0
+        """Trades whose ids are no numbers: orders those of one microsecond."""
         self._last_trade_us = 0
         self._epoch = 0
         self._gaps: dict[str, tuple[int, int]] = {}
@@ -111,17 +120,25 @@ class KlineMachine:
 
     def _accept_id(self, trade: Trade, source: Source) -> bool:
         """Follow the chain of ids. False for a trade already counted."""
-        if not trade.trade_id.isdigit() or source not in self._settings.continuous_ids:
+        settings = self._settings
+        if source not in settings.continuous_ids or not trade.trade_id.isdigit():
             self._prove()
             return True
-        number = int(trade.trade_id)
+        first = number = int(trade.trade_id)
+        if source in settings.id_ranges and trade.last_trade_id:
+            first, number = int(trade.first_trade_id), int(trade.last_trade_id)
         last = self._last_id
-        if last is not None and number <= last:
-            return any(first <= number <= end for first, end in self._gaps.values())
-        if last is not None and number > last + 1 and not any(end == number - 1 for _, end in self._gaps.values()):
+        if last is not None and first <= last:
+            return any(begin <= first <= end for begin, end in self._gaps.values())
+        if (
+            last is not None
+            and first > last + 1
+            and source not in settings.passes_ids
+            and not any(end == first - 1 for _, end in self._gaps.values())
+        ):
             # the skip's own record is missing (it expired unread): name it as the normaliser would
             self.events.append("unannounced_gap")
-            gap_id = f"{source}:{last + 1}-{number - 1}"
+            gap_id = f"{source}:{last + 1}-{first - 1}"
             self._candles.touch(gap_id, self._last_trade_us, trade.trade_time_us)
         self._last_id = number
         self._last_trade_us = trade.trade_time_us
@@ -141,7 +158,15 @@ class KlineMachine:
         sums.add(price, quantity, trade.side == "buy", count, first, last, first_id, last_id)
 
     def _rank(self, trade_id: str, trade: Trade) -> int:
-        return (self._epoch << EPOCH_SHIFT) + (int(trade_id) if trade_id.isdigit() else trade.trade_time_us)
+        """Orders trades as the venue traded them; where its ids do not count, by time, then id, then arrival."""
+        if self._source in self._settings.continuous_ids:
+            return (self._epoch << EPOCH_SHIFT) + (int(trade_id) if trade_id.isdigit() else trade.trade_time_us)
+        if trade_id.isdigit():
+            below = int(trade_id)
+        else:
+            self._arrivals += 1
+            below = self._arrivals
+        return (self._epoch << EPOCH_SHIFT) + (trade.trade_time_us << TIME_SHIFT) + below
 
     def _on_gap(self, gap: Gap) -> None:
         if gap.channel != (self._source or gap.channel) or gap.channel not in ("trade", "agg_trade"):
@@ -274,6 +299,7 @@ class KlineMachine:
             gaps=list(candle.gaps),
             revision=candle.revision,
             source=self._source or "trade",
+            proof="ids" if (self._source or "trade") in self._settings.continuous_ids else "connection",
         )
 
     # --- persistence --------------------------------------------------------------------------------
@@ -287,6 +313,7 @@ class KlineMachine:
                 "clock_us": self._clock_us,
                 "published_us": self._published_us,
                 "last_id": None if self._last_id is None else str(self._last_id),
+                "arrivals": self._arrivals,
                 "last_trade_us": self._last_trade_us,
                 "epoch": self._epoch,
                 "gaps": {k: [str(a), str(b)] for k, (a, b) in self._gaps.items()},
@@ -307,6 +334,7 @@ class KlineMachine:
         machine._clock_us = state["clock_us"]
         machine._published_us = state["published_us"]
         machine._last_id = None if state["last_id"] is None else int(state["last_id"])
+        machine._arrivals = state.get("arrivals", 0)
         machine._last_trade_us = state["last_trade_us"]
         machine._epoch = state["epoch"]
         machine._gaps = {k: (int(a), int(b)) for k, (a, b) in state["gaps"].items()}

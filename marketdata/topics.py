@@ -64,7 +64,12 @@ MD_BOOK_REPLY = Topic(
     (t.BookSnapshot,),
     retention_ms=HOUR_MS,
 )
-MD_BBO = Topic("md.bbo", "best bid and offer", (t.Bbo,), retention_ms=3 * DAY_MS)
+MD_BBO = Topic(
+    "md.bbo",
+    "best bid and offer; heartbeats and connection marks of the same key in between",
+    (t.Bbo, t.Heartbeat, t.FeedStatus),
+    retention_ms=3 * DAY_MS,
+)
 MD_KLINE = Topic("md.kline", "our candles: provisional, final, revised", (t.Kline,))
 MD_VENUE_KLINE = Topic("md.venue_kline", "the venue's own candles", (t.VenueKline,))
 MD_KLINE_RESIDUAL = Topic("md.kline_residual", "our candles compared with the venue's", (t.KlineResidual,))

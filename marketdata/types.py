@@ -177,7 +177,7 @@ class Kline(KlineRecord, frozen=True, kw_only=True, tag="kline"):
 
     status: KlineStatus
     complete: bool
-    """True when every trade of the interval is known to be in it."""
+    """True when every trade of the interval is known to be in it, as far as `proof` can tell."""
     reasons: list[str] = []
     """Why it is not complete: `begun_before_capture`, `gap`, `late_dropped`, `disconnected`."""
     gaps: list[str] = []
@@ -185,6 +185,9 @@ class Kline(KlineRecord, frozen=True, kw_only=True, tag="kline"):
     revision: int = 0
     """0 while provisional and for the first final one; +1 with each revision of a final candle."""
     source: Literal["trade", "agg_trade"] = "trade"
+    proof: Literal["ids", "connection"] = "ids"
+    """What `complete` rests on. ids: the venue's trade ids count, and none is missing. connection: its ids prove
+    nothing; no connection was lost during the candle, and what the venue itself did not send nobody would notice."""
 
 
 class VenueKline(KlineRecord, frozen=True, kw_only=True, tag="venue_kline"):
@@ -360,7 +363,7 @@ class Gap(Record, frozen=True, kw_only=True, tag="gap"):
     gap_id: str
     """Deterministic: `{channel}:{first_missing_id}-{last_missing_id}` or, without ids, `{channel}:{from_time_us}`."""
     channel: str
-    """trade, agg_trade, book, bbo, kline or ticker."""
+    """trade, agg_trade, book, bbo, kline, ticker, mark_price, liquidation ..."""
     first_missing_id: str = ""
     last_missing_id: str = ""
     missing_count: int = 0

@@ -43,20 +43,22 @@ def make_handler(
 
 
 def settings_for(config: Config, key: bytes) -> KlineSettings:
-    """The settings of one key's machine: the configured ones, and which of the venue's channels have continuous ids."""
+    """The settings of one key's machine: the configured ones, and what the ids of the venue's channels say."""
     k = config.processors.klines
     name = parse_key(key)
     try:
         rules = find_venue(name.exchange, name.market).rules
-        continuous = tuple(c for c in ("trade", "agg_trade") if c in rules and rules[c].continuous_ids)
     except ConfigError:
-        continuous = ()
+        rules = {}
+    numbered = {c: rules[c] for c in ("trade", "agg_trade") if c in rules and rules[c].continuous_ids}
     return KlineSettings(
         intervals=tuple(k.intervals),
         allowed_lateness_ms=k.allowed_lateness_ms,
         provisional_interval_ms=k.provisional_interval_ms,
         revise_window_ms=k.revise_window_ms,
-        continuous_ids=continuous,
+        continuous_ids=tuple(numbered),
+        id_ranges=tuple(c for c, r in numbered.items() if r.id_ranges),
+        passes_ids=tuple(c for c, r in numbered.items() if r.passes_ids),
     )
 
 

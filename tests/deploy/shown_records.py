@@ -20,10 +20,12 @@ from marketdata.kline import KlineMachine
 from marketdata.raw import ConnectedValue, DisconnectedValue, Headers, HeartbeatValue, encode_value, to_kafka
 from marketdata.reconcile import Reconciler
 from marketdata.topics import CHANNEL_TOPICS
-from processors import klines, normalise, reconcile
+from processors import klines, reconcile
 from processors.app import reject
 from processors.book_core import LiveBook
 from processors.metrics import Metrics
+from processors.normalise_core import Normaliser
+from processors.normalise_feed import Feed, FeedState
 from processors.outputs import Output, SourceRecord
 from runtime.config import Config
 from tests.frames import frames_dir
@@ -126,8 +128,8 @@ class Applications:
     def __init__(self) -> None:
         config, metrics = Config(), Metrics("shown", registry=None)
         self.metrics = metrics
-        self.normaliser = normalise.Normaliser(metrics, encoder())
-        self.feeds: dict[tuple[str, bytes], normalise.Feed] = {}
+        self.normaliser = Normaliser(metrics, encoder())
+        self.feeds: dict[tuple[str, bytes], Feed] = {}
         self.book = LiveBook(KEY, config.processors.books, "json", lambda _: None)
         self.machine = KlineMachine(parse_key(KEY), klines.settings_for(config, KEY))
         self.candles = klines.make_handler(metrics, encoder())
@@ -140,7 +142,7 @@ class Applications:
             yield from self.book.handle(source)
             return
         place = (source.topic, source.key)
-        feed = self.feeds.setdefault(place, normalise.Feed(source.key, normalise.FeedState()))
+        feed = self.feeds.setdefault(place, Feed(source.key, FeedState()))
         for output in self.normaliser.handle(feed, source):
             yield output
             again = source._replace(topic=output.topic, value=output.value, headers=[])

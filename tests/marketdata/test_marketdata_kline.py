@@ -397,3 +397,70 @@ def test_a_restored_machine_goes_on_the_same(records: list[AnyRecord], data: st.
     second = KlineMachine.restore(KEY, KlineSettings(), first.dump())
     assert second.dump() == first.dump()
     assert head + run(*records[cut:], machine=second) == whole
+
+
+UNPROVEN: dict[str, Any] = {"continuous_ids": ()}
+
+
+def test_without_counting_ids_complete_means_that_the_connection_held() -> None:
+    out = run(
+        status("connected"),
+        trade(70, -5 * S),
+        trade(90, 10 * S, "3"),
+        trade(20, 30 * S, "5"),
+        trade(80, 50 * S, "4"),
+        beat(62 * S),
+        trade(85, 70 * S),
+        status("disconnected"),
+        beat(122 * S),
+        status("connected", "b"),
+        Gap(**BASE, gap_id="trade:x", channel="trade", from_time_us=(T0 + 70 * S) * 1000,
+            to_time_us=(T0 + 125 * S) * 1000, reason="disconnected"),
+        trade(86, 125 * S),
+        beat(182 * S),
+        beat(242 * S),
+        **UNPROVEN,
+    )  # fmt: skip
+    found = [(at(k), k.complete, k.reasons, k.proof) for k in closed(out)]
+    assert found == [
+        (-1, False, ["begun_before_capture"], "connection"),
+        (0, True, [], "connection"),
+        (1, False, ["disconnected"], "connection"),
+        (1, False, ["gap"], "connection"),
+        (2, False, ["gap"], "connection"),
+        (3, True, [], "connection"),
+    ]
+    minute = closed(out)[1]
+    assert (minute.open, minute.close, minute.first_trade_id, minute.last_trade_id) == ("3", "4", "90", "80"), "by time"
+
+
+def test_ids_that_are_no_numbers_are_ordered_by_time_and_arrival() -> None:
+    names = iter("zyxw")
+    trades = [
+        Trade(**BASE, trade_id=next(names), price=price, quantity="1", side="buy", trade_time_us=(T0 + ms) * 1000)
+        for price, ms in (("9", -S), ("5", 1), ("6", 1), ("7", 1))
+    ]
+    machine = KlineMachine(KEY, KlineSettings(**UNPROVEN))
+    for one in trades:
+        run(one, machine=machine)
+        machine = KlineMachine.restore(KEY, KlineSettings(**UNPROVEN), machine.dump())
+    minute = closed(run(beat(62 * S), machine=machine))[1]
+    assert (minute.open, minute.close, minute.trade_count) == ("5", "7", 3)
+
+
+def test_merged_trades_chain_by_their_ranges() -> None:
+    def merged(first: int, last: int, at_ms: int) -> Trade:
+        return trade(last, at_ms, aggregated=True, first_trade_id=str(first), last_trade_id=str(last))
+
+    settings_: dict[str, Any] = {"continuous_ids": ("agg_trade",), "id_ranges": ("agg_trade",)}
+    whole = [merged(1, 2, -S), merged(3, 5, 10 * S), merged(6, 6, 20 * S), merged(6, 6, 20 * S), merged(7, 9, 61 * S)]
+    minute = closed(run(*whole, beat(62 * S), **settings_))[1]
+    assert (minute.complete, minute.trade_count, minute.first_trade_id, minute.last_trade_id) == (True, 4, "3", "6")
+    minute = closed(run(whole[0], whole[1], whole[4], beat(62 * S), **settings_))[1]
+    assert (minute.reasons, minute.gaps) == (["gap"], ["agg_trade:6-6"])
+
+
+def test_ids_that_are_no_trades_leave_no_gap() -> None:
+    records = [trade(1, -S), trade(2, S), trade(5, 2 * S), beat(62 * S)]
+    assert closed(run(*records))[1].gaps == ["trade:3-4"]
+    assert closed(run(*records, passes_ids=("trade",)))[1].complete

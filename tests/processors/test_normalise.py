@@ -12,7 +12,8 @@ from marketdata.codec import encoder
 from marketdata.errors import BadData
 from marketdata.types import Bbo, DeadLetter, FeedStatus, Gap, Heartbeat, Instrument, Trade
 from processors.metrics import Metrics
-from processors.normalise import Feed, FeedState, Normaliser, _load
+from processors.normalise_core import Normaliser
+from processors.normalise_feed import Feed, FeedState
 from processors.outputs import SourceRecord
 from tests.processors.raw_log import KEY, RawLog, decoded
 
@@ -44,7 +45,7 @@ class Runner:
         out = []
         for source in sources:
             if self._restarts:
-                self.feed = Feed(KEY, _load(self.feed.dump()))
+                self.feed = Feed.load(KEY, self.feed.dump())
             out += decoded(self.normaliser.handle(self.feed, source))
         return out
 
@@ -139,8 +140,8 @@ def test_streams_without_numbering_leave_a_gap_in_time(run: Runner) -> None:
     log = RawLog("raw.bbo")
     run(log.connected(["bbo"]), log.frame("bbo", bbo_frame(5)), log.disconnected(["bbo"]))
     out = run(log.connected(["bbo"], "c2", "reconnect"), log.frame("bbo", bbo_frame(9), "c2"))
-    assert kinds(out) == ["md.feed_status FeedStatus", "md.gap Gap", "md.bbo Bbo"]
-    gap = out[1][1]
+    assert kinds(out) == ["md.bbo FeedStatus", "md.feed_status FeedStatus", "md.gap Gap", "md.bbo Bbo"]
+    gap = out[2][1]
     assert (gap.channel, gap.reason, gap.to_time_us - gap.from_time_us) == ("bbo", "disconnected", 3_000)
 
 

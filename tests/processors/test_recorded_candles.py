@@ -17,7 +17,8 @@ from marketdata.reconcile import Reconciler, compare
 from marketdata.types import Kline, KlineResidual, Trade, VenueKline
 from processors.klines import make_handler
 from processors.metrics import Metrics
-from processors.normalise import Feed, FeedState, Normaliser
+from processors.normalise_core import Normaliser
+from processors.normalise_feed import Feed, FeedState
 from processors.outputs import SourceRecord
 from tests.frames import frames_dir
 from tests.processors.raw_log import RawLog, decoded
