@@ -234,6 +234,10 @@ class VenueProtocol(Protocol):
 
     def instruments_request(self) -> Request: ...
 
+    def instruments_requests(self) -> Sequence[Request]:
+        """All requests whose replies together are the market's metadata, where the venue gives them in parts (OKX
+        options: by family); else `instruments_request` alone."""
+
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
         """(symbol, its metadata cut out byte for byte) from the reply, of this market's symbols alone. Raises
         UnparsableFrame."""

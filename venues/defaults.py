@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from marketdata.errors import InvariantError, UnparsableFrame
-from venues.contract import BookRecovery, Poll, Request, Stream
+from venues.contract import BookRecovery, Poll, Request, Stream, VenueProtocol
 
 
 class PlainProtocol:
@@ -43,6 +43,9 @@ class PlainProtocol:
 
     def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
         raise InvariantError(f"no turnover is asked for here, and yet a reply of {len(body)} bytes came")
+
+    def instruments_requests(self: VenueProtocol) -> Sequence[Request]:
+        return (self.instruments_request(),)
 
     def ban_until_ms(self, status: int, body: bytes) -> int | None:  # noqa: ARG002
         return None
