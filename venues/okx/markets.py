@@ -13,7 +13,7 @@ from venues.okx.polls import read_poll
 from venues.okx.protocol import BOOK_LEVELS, OkxProtocol
 from venues.okx.reference import REFERENCE_NORMALISERS
 from venues.okx.rest import read_rest
-from venues.okx.streams import POLLED
+from venues.okx.streams import CHANNEL_STREAMS, POLLED
 from venues.okx.symbols import OkxMarket, find_market
 
 _RECORDINGS: Final = tuple(f"okx/{folder}" for folder in ("spot", "swap", "futures", "option", "mixed", "any"))
@@ -23,14 +23,8 @@ _RULES: Final = {
     "agg_trade": StreamRules(continuous_ids=True, id_ranges=True, monotonic_ids=True),
     "bbo": StreamRules(monotonic_ids=True),
     "book": StreamRules(monotonic_ids=True),
-    "kline": StreamRules(),
-    "ticker": StreamRules(),
-    "mark_price": StreamRules(),
-    "funding": StreamRules(),
-    "open_interest": StreamRules(),
-    "liquidation": StreamRules(),
-    "long_short": StreamRules(),
 }
+"""What the others do not promise: of candles, tickers, rates and liquidations any may come again, or late."""
 
 _IN_CONTRACTS: Final = frozenset(("trade", "agg_trade", "book", "bbo", "ticker", "liquidation"))
 """Candles and open interest are given in base coin as well."""
@@ -43,7 +37,7 @@ def _venue(market: OkxMarket) -> Venue:
         protocol=OkxProtocol(market),
         normalisers=MARKET_NORMALISERS | REFERENCE_NORMALISERS,
         parse_instrument=parse_instrument,
-        rules=_RULES,
+        rules={channel: _RULES.get(channel, StreamRules()) for channel in CHANNEL_STREAMS[market]},
         book_sync=OkxSequence,
         parse_book=parse_book,
         parse_snapshot=parse_snapshot,
