@@ -35,6 +35,12 @@ class CandleCloser(Struct):
         for candle in self.newest.values():
             candle.unsure = True
 
+    def repeated(self, kline: VenueKline) -> None:
+        """A state that was seen before came again: nothing to publish, but a lost connection missed nothing of it."""
+        held = self.newest.get(kline.interval)
+        if held is not None and replace(kline, recv_time_ns=held.kline.recv_time_ns) == held.kline:
+            held.unsure = False
+
     def accept(self, kline: VenueKline) -> tuple[Sequence[VenueKline], str]:
         """(what to publish, the name of what was noticed or ""): the candle itself, before it the one it closes."""
         held = self.newest.get(kline.interval)

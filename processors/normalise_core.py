@@ -2,8 +2,8 @@
 
 A frame may give records of several types. Trades follow the ids of their channel (`marketdata.trade_flow`). All others
 are told from repeats by their identity (`marketdata.identity`), each type by its own, while a reconnect leaves one gap
-per channel. A REST reply (kind `poll`) leaves no gap: what it says again is dropped, what is new goes out. Records go out
-under their own key.
+per channel. A REST reply (kind `poll`) leaves no gap: what it says again is dropped, what is new goes out. Records go
+out under their own key.
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ class Normaliser:
             step = stream.check(record_id, time_us or int(headers.recv_ns) // 1000, series)
             if step.verdict is Verdict.DUPLICATE:
                 self._events["duplicate"] += 1
+                if rules.closed_by_next and type(record) is t.VenueKline:
+                    feed.candles(headers.channel).repeated(record)
                 return
             if step.gap is not None:
                 self._gap(self._made_gap(feed, headers, step.gap), source, out)

@@ -461,6 +461,6 @@ def test_merged_trades_chain_by_their_ranges() -> None:
 
 
 def test_ids_that_are_no_trades_leave_no_gap() -> None:
-    records = [trade(1, -S), trade(2, S), trade(5, 2 * S), beat(62 * S)]
+    records: list[AnyRecord] = [trade(1, -S), trade(2, S), trade(5, 2 * S), beat(62 * S)]
     assert closed(run(*records))[1].gaps == ["trade:3-4"]
     assert closed(run(*records, passes_ids=("trade",)))[1].complete
