@@ -16,8 +16,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from marketdata.decimals import difference, same, subtract
+from marketdata.decimals import difference, rescale, same, subtract, to_units
 from marketdata.types import Kline, KlineResidual, VenueKline
+from marketdata.units import INVERSE_PLACES
 
 PRICES = ("open", "high", "low", "close")
 AMOUNTS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
@@ -124,17 +125,16 @@ def _left_behind(waiting: Mapping[str, T], limit_ms: int, close_time: Callable[[
 
 
 def compare(ours: Kline, venue: VenueKline) -> KlineResidual:
-    """The residual, ours minus the venue's. A price we do not know (no trade, no previous close) differs by "0"."""
-    fields = [name for name in PRICES if not getattr(ours, name) or not same(getattr(ours, name), getattr(venue, name))]
+    """The residual, ours minus the venue's, over the fields that the venue gives. What it does not say (`""`, -1), and a
+    price we do not know (no trade, no previous close), differs by "0"."""
+    fields = [name for name in PRICES if not _same_price(getattr(ours, name), getattr(venue, name))]
     fields += [name for name in AMOUNTS if not _same_amount(name, ours, venue)]
-    if ours.trade_count != venue.trade_count:
+    counted = venue.trade_count >= 0
+    if counted and ours.trade_count != venue.trade_count:
         fields.append("trade_count")
     if ours.trade_count and venue.trade_count:
-        fields += [n for n in ("first_trade_id", "last_trade_id") if getattr(ours, n) != getattr(venue, n)]
-    prices = {
-        f"{name}_diff": subtract(getattr(ours, name), getattr(venue, name)) if getattr(ours, name) else "0"
-        for name in PRICES
-    }
+        ids = ("first_trade_id", "last_trade_id")
+        fields += [n for n in ids if getattr(venue, n) and getattr(ours, n) != getattr(venue, n)]
     return KlineResidual(
         exchange=ours.exchange,
         market=ours.market,
@@ -148,25 +148,49 @@ def compare(ours: Kline, venue: VenueKline) -> KlineResidual:
         matched=not fields,
         ours_complete=ours.complete,
         fields=fields,
-        volume_diff=subtract(ours.volume, venue.volume),
-        quote_volume_diff=subtract(ours.quote_volume, venue.quote_volume),
-        trade_count_diff=ours.trade_count - venue.trade_count,
-        open_diff=prices["open_diff"],
-        high_diff=prices["high_diff"],
-        low_diff=prices["low_diff"],
-        close_diff=prices["close_diff"],
+        volume_diff=_difference(ours.volume, venue.volume),
+        quote_volume_diff=_difference(ours.quote_volume, venue.quote_volume),
+        trade_count_diff=ours.trade_count - venue.trade_count if counted else 0,
+        open_diff=_difference(ours.open, venue.open),
+        high_diff=_difference(ours.high, venue.high),
+        low_diff=_difference(ours.low, venue.low),
+        close_diff=_difference(ours.close, venue.close),
         source=ours.source,
         event_time_us=ours.event_time_us,
     )
 
 
+def _difference(ours: str, venue: str) -> str:
+    return subtract(ours, venue) if ours and venue else "0"
+
+
+def _same_price(ours: str, venue: str) -> bool:
+    return not venue or (bool(ours) and same(ours, venue))
+
+
 def _same_amount(name: str, ours: Kline, venue: VenueKline) -> bool:
-    """Equal, or for sums of price times quantity, equal but for the digits the venue cuts off each product."""
-    units, scale = difference(getattr(ours, name), getattr(venue, name))
+    """Equal; or, for a sum of products or quotients, equal but for the digits cut off each of them: by the venue from
+    amounts in quote currency, by both from amounts in base coin of contracts worth a fixed sum of quote currency.
+
+    How many digits the venue keeps is seen only from the number, which may end in zeros that are not written: therefore
+    also never more than a millionth of the whole.
+    """
+    mine, theirs = getattr(ours, name), getattr(venue, name)
+    if not theirs:
+        return True
+    units, scale = difference(mine, theirs)
     if not units:
         return True
-    _, point, digits = getattr(venue, name).partition(".")
-    venue_scale = len(digits) if point else 0
-    if "quote" not in name or scale <= venue_scale:
+    venue_scale = len(theirs.partition(".")[2])
+    if venue.raw_volume and len(mine.partition(".")[2]) > PLACES_MAX:
+        venue_scale = min(venue_scale, INVERSE_PLACES)
+    elif "quote" not in name or scale <= venue_scale:
         return False
-    return bool(abs(units) < ours.trade_count * 10 ** (scale - venue_scale))
+    whole, whole_scale = to_units(theirs)
+    least = ours.trade_count * 10 ** (scale - PLACES_MAX) if scale >= PLACES_MAX else 0
+    millionth = max(rescale(abs(whole), whole_scale, scale) // 1_000_000, least)
+    return bool(abs(units) < min(ours.trade_count * 10 ** (scale - venue_scale), millionth))
+
+
+PLACES_MAX = 8
+"""Decimals of an amount that is no quotient, at most: a contract is worth 0.00000001 coin or more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,35 @@ def test_digits_the_venue_cuts_off_are_no_difference() -> None:
     assert compare(ours(quote_volume="55.500000019"), venue(quote_volume="55.50000000")).matched
     assert not compare(ours(quote_volume="55.500000039"), venue(quote_volume="55.50000000")).matched, "3 trades, 3 ulp"
     assert not compare(ours(volume="5.000000001"), venue(volume="5.00000000")).matched, "volumes are exact"
+
+
+def test_what_the_venue_does_not_say_is_not_compared() -> None:
+    untold = dict.fromkeys(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id"), "")
+    residual = compare(ours(), venue(**untold, last_trade_id="", trade_count=-1))
+    assert (residual.matched, residual.trade_count_diff, residual.quote_volume_diff) == (True, 0, "0")
+    residual = compare(ours(), venue(**untold, last_trade_id="", trade_count=-1, volume="4"))
+    assert (residual.fields, residual.volume_diff) == (["volume"], "1")
+    nothing = dict.fromkeys(("open", "high", "low", "close", "volume"), "")
+    assert compare(ours(), venue(**untold, **nothing, last_trade_id="", trade_count=-1)).matched
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "matched"),
+    [
+        ("0.123456789013", "0.12345678", True),  # the venue keeps eight places
+        ("0.123456789013", "0.1234567890127", True),  # we keep twelve
+        ("0.123456789013", "0.1234", False),  # trailing zeros are not written: still no more than a millionth
+        ("5.001", "5.002", False),  # contracts of a fixed amount of coin are counted exactly
+        ("5000.001", "5000.002", False),
+    ],
+)
+def test_quotients_are_equal_but_for_the_digits_cut_off(mine: str, theirs: str, matched: bool) -> None:
+    over = {"taker_buy_volume": "0", "volume": theirs, "raw_volume": "7"}
+    assert compare(ours(volume=mine, taker_buy_volume="0"), venue(**over)).matched is matched
+
+
+def test_a_short_number_hides_no_missing_trade() -> None:
+    assert not compare(ours(quote_volume="55.501"), venue(quote_volume="55.5")).matched
 
 
 def test_a_candle_without_known_price_differs() -> None:
