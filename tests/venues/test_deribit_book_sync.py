@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from marketdata.book import LevelBook
-from marketdata.book_feed import Outcome, Verdict
+from marketdata.book_feed import BookFeed, Outcome, Verdict
 from marketdata.book_overlap import new_feed
 from marketdata.book_steps import SnapshotVerdict
 from marketdata.errors import UnparsableFrame
@@ -43,7 +44,7 @@ def test_a_change_after_100(change_id: int, prev: int | None, verdict: Verdict) 
 
 
 def test_a_feed_follows_snapshot_changes_and_a_second_snapshot() -> None:
-    feed = new_feed(ChangeIdSequence())
+    feed: BookFeed[bytes] = new_feed(ChangeIdSequence())
     feed.connected("a")
     assert feed.update(5, 5, 4, 1, b"early", "a") is Outcome.HELD
     assert feed.stream_snapshot(10, 2, b"all", "a") is SnapshotVerdict.ANCHORED
@@ -61,7 +62,7 @@ DATA = {
 }  # fmt: skip
 
 
-def frame(channel: str = "book.BTC-PERPETUAL.100ms", **changes: object) -> bytes:
+def frame(channel: str = "book.BTC-PERPETUAL.100ms", **changes: Any) -> bytes:
     data = {k: v for k, v in (DATA | changes).items() if v is not ...}
     return json.dumps(
         {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": channel, "data": data}}
@@ -86,7 +87,7 @@ def test_parse_book() -> None:
         ({"type": "change"}, 10, False),
     ],
 )
-def test_a_book_frame_is_whole_or_a_change(changes: dict[str, object], prev: int | None, is_snapshot: bool) -> None:
+def test_a_book_frame_is_whole_or_a_change(changes: dict[str, Any], prev: int | None, is_snapshot: bool) -> None:
     envelope = parse_book(frame(**changes)).envelope
     assert (envelope.prev_id, envelope.is_snapshot) == (prev, is_snapshot)
     assert book_envelope(frame(**changes)) == envelope
