@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from marketdata.decimals import to_text, to_units
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
 from venues.contract import Context
@@ -77,7 +78,7 @@ def parse_contract(body: bytes, ctx: Context) -> Instrument:
         tick_size=number(info.price_tick),
         lot_size=CONTRACT_STEP,
         min_quantity=CONTRACT_STEP,
-        contract_multiplier=size,
+        contract_multiplier=to_text(*to_units(size)),
         inverse=inverse,
         contract_size=size,
         expiry_us=expiry_us,

@@ -12,7 +12,7 @@ from venues.htx import messages as m
 from venues.htx import replies
 from venues.htx.normalise import INTERVALS, canonical, reader
 from venues.htx.numbers import ratio, required
-from venues.htx.symbols import upper_ascii
+from venues.htx.symbols import market_of, upper_ascii
 from venues.json_numbers import number
 
 RATIO_KINDS = {"elite_account_ratio": "top_account", "elite_position_ratio": "top_position"}
@@ -46,7 +46,7 @@ def open_interest(body: bytes, ctx: Context) -> Sequence[OpenInterest]:
     return tuple(
         OpenInterest(
             exchange=ctx.exchange,
-            market=ctx.market,
+            market=market_of(upper_ascii(entry.contract_code)) or ctx.market,
             symbol=upper_ascii(entry.contract_code),
             instrument=canonical(ctx),
             recv_time_ns=ctx.recv_time_ns,

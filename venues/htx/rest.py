@@ -21,7 +21,7 @@ _read_tickers = reader(list[m.TickersEntry], "tickers reply")
 
 
 def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
-    """See `Venue.read_rest`. Of a reply about contracts of several markets, those of the context's."""
+    """See `Venue.read_rest`. Where a reply is about contracts of several markets, each record names its own."""
     url = urlsplit(path)
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
     asked = upper_ascii(query.get("symbol", query.get("contract_code", "")))
@@ -43,7 +43,7 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
             )
         if endpoint.endswith("open_interest"):
             records = open_interest(body, ctx)
-            return RestReply("open_interest", ctx.symbol, tuple(r for r in records if _wanted(r.symbol, ctx)))
+            return RestReply("open_interest", ctx.symbol, records)
         if ratio_kind(endpoint):
             return RestReply("long_short", ctx.symbol, long_short(path, body, ctx))
         if endpoint == "tickers":
@@ -56,11 +56,11 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
 
 
 def _wanted(symbol: str, ctx: Context) -> bool:
-    return market_of(symbol) == ctx.market and ctx.symbol in ("", symbol)
+    return market_of(symbol) is not None and ctx.symbol in ("", symbol)
 
 
 def _of(symbol: str, ctx: Context) -> Context:
-    return msgspec.structs.replace(ctx, symbol=symbol)
+    return msgspec.structs.replace(ctx, symbol=symbol, market=market_of(symbol) or ctx.market)
 
 
 def _book(reply: m.Reply, body: bytes, ctx: Context) -> RestReply:
