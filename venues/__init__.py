@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from marketdata.errors import ConfigError
+from venues.binance.futures import COIN_MARGINED as BINANCE_COIN_MARGINED
+from venues.binance.futures import USD_MARGINED as BINANCE_USD_MARGINED
 from venues.binance.spot import SPOT as BINANCE_SPOT
 from venues.contract import Venue
 from venues.deribit.markets import FUTURE as DERIBIT_FUTURE
@@ -14,6 +16,8 @@ from venues.okx.markets import MARKETS as OKX_MARKETS
 
 VENUES: tuple[Venue, ...] = (
     BINANCE_SPOT,
+    BINANCE_USD_MARGINED,
+    BINANCE_COIN_MARGINED,
     DERIBIT_PERP,
     DERIBIT_FUTURE,
     DERIBIT_OPTION,

@@ -56,9 +56,9 @@ def combined(**changes: object) -> bytes:
 
 def test_parse_book() -> None:
     for frame in (combined(), json.dumps(DATA).encode(), combined(X="new field")):
-        envelope, bids, asks = parse_book(frame)
+        envelope, bids, asks, checksum = parse_book(frame)
         assert envelope == (5, 7, None, 1_700_000, False)
-        assert (bids, asks) == ([("1.50", "2")], [("1.60", "0")])
+        assert (bids, asks, checksum) == ([("1.50", "2")], [("1.60", "0")], None)
 
 
 BAD_NUMBERS = ["-1", "1e5", "1_0", " 1", "+1", "nan", "inf", "٣"]

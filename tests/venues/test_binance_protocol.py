@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from marketdata.errors import ConfigError, UnparsableFrame
 from marketdata.topics import CHANNEL_TOPICS
 from tests.frames import frames_dir
-from venues.binance.protocol import CHANNEL_STREAMS, BinanceSpotProtocol, parse_stream
-from venues.contract import Ack, Data, Notice, Stream, Unknown, VenueError
+from venues.binance.protocol import CHANNEL_STREAMS, BinanceSpotProtocol
+from venues.contract import EVERY_SYMBOL, Ack, Data, Notice, Stream, Unknown, VenueError
 
 
 def protocol() -> BinanceSpotProtocol:
@@ -50,7 +50,9 @@ def test_a_stream_name_gives_back_channel_and_symbol(text: str) -> None:
     """For any symbol, also non-ASCII ones, whose case the venue may not change the way Unicode would."""
     symbol = text.encode().upper().decode()
     for stream in protocol().streams([symbol], list(CHANNEL_STREAMS)):
-        assert parse_stream(stream.name) == stream
+        found = protocol().parse_stream(stream.name)
+        assert found is not None
+        assert found[0] == stream
 
 
 def test_the_address_is_the_combined_endpoint() -> None:
@@ -116,7 +118,14 @@ TRADE = Stream("btcusdt@trade", "trade", "BTCUSDT")
             '{"stream":"!bookTicker","data":{"u":19575390521,"s":"BTCUSDT","b":"29010.90000000"}}',
             Data(Stream("!bookTicker", "bbo", "BTCUSDT"), None),
         ),
-        ('{"stream":"!miniTicker@arr","data":[]}', Data(Stream("!miniTicker@arr", "mini_ticker", ""), None)),
+        (
+            '{"stream":"!miniTicker@arr","data":[]}',
+            Data(Stream("!miniTicker@arr", "mini_ticker", EVERY_SYMBOL), None, ()),
+        ),
+        (
+            '{"stream":"!miniTicker@arr","data":[{"e":"24hrMiniTicker","E":5,"s":"BNBBTC","c":"1"},{"s":"ETHBTC"}]}',
+            Data(Stream("!miniTicker@arr", "mini_ticker", EVERY_SYMBOL), 5, ("BNBBTC", "ETHBTC")),
+        ),
         (
             '{"stream":"ethusdt@depth20","data":{"lastUpdateId":17044571457,"bids":[],"asks":[]}}',
             Data(Stream("ethusdt@depth20", "partial_book", "ETHUSDT"), None),
@@ -226,11 +235,32 @@ def test_book_ids_without_levels() -> None:
     )
     envelope = protocol().book_envelope(frame)
     assert envelope == (1513939208, 1513939209, None, 1617566591507000, False)
+    assert protocol().book_envelope(json.dumps(json.loads(frame)["data"]).encode()) == envelope, "on the raw endpoint"
     assert protocol().snapshot_envelope(b'{"lastUpdateId":5,"bids":[],"asks":[["1","2"]]}') == (5, 0)
     with pytest.raises(UnparsableFrame):
         protocol().book_envelope(frame.replace(b'"U"', b'"W"'))
     with pytest.raises(UnparsableFrame):
         protocol().snapshot_envelope(b'{"code":-1003,"msg":"no"}')
+
+
+def test_turnover_of_every_symbol() -> None:
+    """From the recorded 24 h tickers, cut to a list as `type=MINI` gives it."""
+    request = protocol().volume_request()
+    assert (request.path, dict(request.query), request.weight) == ("/api/v3/ticker/24hr", {"type": "MINI"}, 80)
+    line = next(
+        line
+        for line in (frames_dir() / "binance" / "spot" / "rest_ticker24h.jsonl").read_bytes().splitlines()
+        if isinstance(json.loads(line)["body"], dict) and "quoteVolume" in json.loads(line)["body"]
+    )
+    row = json.loads(line)["body"]
+    other = row | {"symbol": "OTHERUSDT", "quoteVolume": "1E+3"}
+    assert list(protocol().volume_reply(json.dumps([row, other]).encode())) == [
+        (row["symbol"], row["quoteVolume"]),
+        ("OTHERUSDT", "1000"),
+    ]
+    for body in (b"", b"{}", b'[{"symbol":"X"}]', b'{"code":-1003,"msg":"no"}'):
+        with pytest.raises(UnparsableFrame):
+            protocol().volume_reply(body)
 
 
 def test_limits_are_those_of_the_venue() -> None:

@@ -1,4 +1,5 @@
-"""Binance spot book frames and snapshots with their levels: the fastest decoding we know, and strict about numbers.
+"""Binance book frames and snapshots with their levels, of all segments: the fastest decoding we know, strict about
+numbers.
 
 `bookTicker` and the ids-only envelopes of a book frame are elsewhere (`normalise`, `protocol`).
 """
@@ -23,6 +24,8 @@ class DepthMsg(Struct, gc=False):
     u: int
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
+    pu: int | None = None
+    """Futures only: `u` of the event before."""
 
 
 class CombinedDepth(Struct, gc=False):
@@ -30,11 +33,12 @@ class CombinedDepth(Struct, gc=False):
 
 
 class DepthReply(Struct, gc=False):
-    """`/api/v3/depth`, source: rest-api.md, Order book."""
+    """`/api/v3/depth`, source: rest-api.md, Order book; `/fapi/v1/depth` and `/dapi/v1/depth` with their times."""
 
     lastUpdateId: int
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+    E: int = 0
 
 
 _decode_combined = msgspec.json.Decoder(CombinedDepth).decode
@@ -57,7 +61,7 @@ def parse_book(frame: bytes) -> BookFrame:
     try:
         msg = _decode_combined(frame).data if frame.startswith(b'{"stream"') else _decode_bare(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise UnparsableFrame(f"not a depthUpdate of Binance spot: {exc}") from None
+        raise UnparsableFrame(f"not a depthUpdate of Binance: {exc}") from None
     rest = frame.translate(None, _NUMBERS)
     if rest not in _plain_rests:
         _check_plain(msg.b)
@@ -67,21 +71,21 @@ def parse_book(frame: bytes) -> BookFrame:
         _plain_rests.add(rest)
     if msg.u < msg.U:
         raise UnparsableFrame(f"depthUpdate with first id {msg.U} above its last {msg.u}")
-    return BookFrame(BookEnvelope(msg.U, msg.u, None, msg.E * 1000), msg.b, msg.a)
+    return BookFrame(BookEnvelope(msg.U, msg.u, msg.pu, msg.E * 1000), msg.b, msg.a)
 
 
 def parse_snapshot(body: bytes) -> SnapshotFrame:
-    """A reply to `/api/v3/depth`. The limit it was asked with is not in it: 0.
+    """A reply to a segment's `depth`. The limit it was asked with is not in it: 0.
 
     Raises UnparsableFrame, also when a level is not in plain decimal notation.
     """
     try:
         msg = _decode_reply(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise UnparsableFrame(f"not a depth reply of Binance spot: {exc}") from None
+        raise UnparsableFrame(f"not a depth reply of Binance: {exc}") from None
     _check_plain(msg.bids)
     _check_plain(msg.asks)
-    return SnapshotFrame(SnapshotEnvelope(msg.lastUpdateId, 0), msg.bids, msg.asks, 0)
+    return SnapshotFrame(SnapshotEnvelope(msg.lastUpdateId, msg.E * 1000), msg.bids, msg.asks, 0)
 
 
 def _check_plain(levels: list[Level]) -> None:

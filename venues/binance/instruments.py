@@ -1,4 +1,4 @@
-"""Binance spot instruments from the entries of `/api/v3/exchangeInfo`."""
+"""Binance instruments from the entries of a segment's `exchangeInfo`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
 from venues.binance import messages as m
+from venues.binance.futures_messages import ContractInfo
 from venues.contract import Context
+from venues.json_numbers import number
+from venues.names import future_name, perp_name, spot_name
 
 _read = msgspec.json.Decoder(m.SymbolInfo).decode
+_read_contract = msgspec.json.Decoder(ContractInfo).decode
 
 
 def parse_instrument(body: bytes, ctx: Context) -> Instrument:
-    """What a symbol is. `tickSize` and `stepSize` come from its filters, never from the precision fields.
+    """What a spot symbol is. `tickSize` and `stepSize` come from its filters, never from the precision fields.
 
     The least notional stands in NOTIONAL, before 2023 in MIN_NOTIONAL. Raises BadData.
     """
     try:
         info = _read(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise UnparsableFrame(f"not a symbol entry of Binance spot: {exc}") from None
+        raise UnparsableFrame(f"not a symbol entry of Binance: {exc}") from None
     if ctx.symbol and info.symbol != ctx.symbol:
         raise UnparsableFrame(f"the entry of {ctx.symbol} says {info.symbol!r}")
     filters = {f.filterType: f for f in info.filters}
@@ -31,7 +35,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
         exchange=ctx.exchange,
         market=ctx.market,
         symbol=info.symbol,
-        instrument=f"{info.baseAsset}-{info.quoteAsset}",
+        instrument=spot_name(info.baseAsset, info.quoteAsset),
         recv_time_ns=ctx.recv_time_ns,
         base=info.baseAsset,
         quote=info.quoteAsset,
@@ -40,8 +44,54 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
         tick_size=_size(price.tickSize if price else ""),
         lot_size=_size(lot.stepSize if lot else ""),
         min_quantity=_size(lot.minQty if lot else ""),
-        min_notional=_size(notional.minNotional if notional else ""),
+        min_notional=_size((notional.minNotional or notional.notional) if notional else ""),
     )
+
+
+def parse_contract(body: bytes, ctx: Context) -> Instrument:
+    """What a USD-M symbol is: counted in base coin, perpetual or dated. Any status and contract type is accepted.
+
+    A perpetual's `deliveryDate` lies in 2100, or on the day it is delisted; only dated contracts expire.
+    """
+    instrument = parse_instrument(body, ctx)
+    try:
+        info = _read_contract(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise UnparsableFrame(f"not a contract entry of Binance: {exc}") from None
+    dated = "PERPETUAL" not in info.contractType and info.symbol.rpartition("_")[2].isdigit()
+    expiry_us = info.deliveryDate * 1000 if dated else 0
+    try:
+        name = (
+            future_name(instrument.base, instrument.quote, expiry_us)
+            if dated
+            else perp_name(instrument.base, instrument.quote)
+        )
+    except OverflowError:
+        raise UnparsableFrame(f"{info.symbol} delivers at {info.deliveryDate} ms, beyond the calendar") from None
+    return msgspec.structs.replace(
+        instrument,
+        instrument=name,
+        settle=info.marginAsset,
+        status=instrument.status or info.contractStatus,
+        expiry_us=expiry_us,
+    )
+
+
+def parse_coin_margined_contract(body: bytes, ctx: Context) -> Instrument:
+    """What a COIN-M symbol is: its streams count contracts of `contractSize` quote currency each."""
+    size = number(_read_contract_size(body))
+    if not size.strip("0.-") or size.startswith("-"):
+        raise UnparsableFrame(f"the entry of {ctx.symbol or 'a contract'} says no contract size")
+    return msgspec.structs.replace(
+        parse_contract(body, ctx), contract_multiplier=size, inverse=True, contract_size=size
+    )
+
+
+def _read_contract_size(body: bytes) -> msgspec.Raw:
+    try:
+        return _read_contract(body).contractSize
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise UnparsableFrame(f"not a contract entry of Binance: {exc}") from None
 
 
 def _size(value: str) -> str:

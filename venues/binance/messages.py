@@ -1,7 +1,8 @@
-"""Wire shapes of Binance spot: only the fields we use, under the venue's own names; unknown fields are ignored.
+"""Wire shapes of Binance spot, and what its futures write alike: the fields we use, under the venue's names.
 
 Streams: https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md (2026-07-21).
 REST: rest-api.md of the same repository. All times are milliseconds; prices and quantities are decimal strings.
+Unknown fields are ignored. What only the futures have stands in `futures_messages`.
 """
 
 # ruff: noqa: N815  field names are the venue's own
@@ -43,7 +44,7 @@ class AggTradeMsg(Struct, gc=False):
 
 
 class BookTickerMsg(Struct, gc=False):
-    """`<s>@bookTicker`: no event type and no time."""
+    """`<s>@bookTicker`: on spot no event type and no time."""
 
     u: int
     s: str
@@ -51,6 +52,7 @@ class BookTickerMsg(Struct, gc=False):
     B: str
     a: str
     A: str
+    E: int = 0
 
 
 class KlineBody(Struct, gc=False):
@@ -81,7 +83,8 @@ class KlineMsg(Struct, gc=False):
 
 
 class TickerMsg(Struct, gc=False):
-    """`<s>@ticker` (24 h rolling window, each second) and `<s>@ticker_<1h|4h|1d>`, which lacks Q, b, B, a and A."""
+    """`<s>@ticker` (24 h rolling window, each second) and `<s>@ticker_<1h|4h|1d>`, which lacks Q, b, B, a and A; the
+    futures' lacks b, B, a and A."""
 
     E: int
     s: str
@@ -185,10 +188,19 @@ class Payload(Struct):
     E: int | None = None
     s: str = ""
     u: int | None = None
-    b: Any = None
     B: Any = None
-    k: KlineBody | None = None
-    lastUpdateId: int | None = None
+    k: Any = None
+    o: Any = None
+    st: int | None = None
+    """Of the futures: 1 USD-M, 2 COIN-M."""
+    cs: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """A liquidation names its symbol inside the order."""
+        if not self.s and isinstance(self.o, dict):
+            return str(self.o.get("s", ""))
+        return self.s
 
 
 class DepthIds(Struct, gc=False):
@@ -197,6 +209,8 @@ class DepthIds(Struct, gc=False):
     E: int
     U: int
     u: int
+    pu: int | None = None
+    """Futures only: `u` of the event before."""
 
 
 class DepthFrame(Struct, gc=False):
@@ -207,6 +221,7 @@ class SnapshotId(Struct, gc=False):
     """`/api/v3/depth`; levels are left undecoded."""
 
     lastUpdateId: int
+    E: int = 0
 
 
 # --- REST ------------------------------------------------------------------------------------------
@@ -259,12 +274,14 @@ class RestTicker(Struct, gc=False):
     highPrice: str
     lowPrice: str
     volume: str
-    quoteVolume: str
     openTime: int
     closeTime: int
     firstId: int
     lastId: int
     count: int
+    quoteVolume: str = ""
+    baseVolume: str = ""
+    """COIN-M, in place of `quoteVolume`: its `volume` counts contracts."""
     priceChange: str = ""
     priceChangePercent: str = ""
     weightedAvgPrice: str = ""
@@ -276,13 +293,14 @@ class RestTicker(Struct, gc=False):
 
 
 class RestBookTicker(Struct, gc=False):
-    """`/api/v3/ticker/bookTicker`: no update id."""
+    """`/api/v3/ticker/bookTicker`: no update id, and on spot no time."""
 
     symbol: str
     bidPrice: str
     bidQty: str
     askPrice: str
     askQty: str
+    time: int = 0
 
 
 class RestPrice(Struct, gc=False):
@@ -313,15 +331,18 @@ class Filter(Struct, gc=False):
     stepSize: str = ""
     minQty: str = ""
     minNotional: str = ""
+    notional: str = ""
+    """The futures' name for it."""
 
 
 class SymbolInfo(Struct, gc=False):
     """An entry of `/api/v3/exchangeInfo`."""
 
     symbol: str
-    status: str
     baseAsset: str
     quoteAsset: str
+    status: str = ""
+    """COIN-M has `contractStatus` in its place."""
     filters: list[Filter] = []
 
 

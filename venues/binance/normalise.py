@@ -1,4 +1,4 @@
-"""Binance spot stream frames to our records, one function per channel.
+"""Binance stream frames to our records, one function per channel: spot's, and what the futures write alike.
 
 Exactness: decimal strings pass through as the venue wrote them (`marketdata.decimals.plain` rewrites exponents and
 refuses what is no number); times are multiplied, never divided. A frame may come in the combined wrapper or bare.
@@ -27,7 +27,7 @@ class _Wrapped(Struct, Generic[T], gc=False):
     data: T
 
 
-def _reader(shape: type[T], what: str) -> Callable[[bytes], T]:
+def reader(shape: type[T], what: str) -> Callable[[bytes], T]:
     """A function that decodes a payload of that shape. Raises UnparsableFrame."""
     wrapped = msgspec.json.Decoder(_Wrapped[shape]).decode  # type: ignore[valid-type]  # a value here
     bare = msgspec.json.Decoder(shape).decode
@@ -36,12 +36,12 @@ def _reader(shape: type[T], what: str) -> Callable[[bytes], T]:
         try:
             return wrapped(frame).data if b'"data"' in frame else bare(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            raise UnparsableFrame(f"not a {what} of Binance spot: {exc}") from None
+            raise UnparsableFrame(f"not a {what} of Binance: {exc}") from None
 
     return read
 
 
-def _foreign(symbol: str, ctx: Context) -> UnparsableFrame:
+def foreign(symbol: str, ctx: Context) -> UnparsableFrame:
     """A frame that names another symbol than the stream it came on: nothing in it can be trusted."""
     return UnparsableFrame(f"the stream is {ctx.symbol}'s but its payload says {symbol!r}")
 
@@ -72,12 +72,12 @@ def _make_plain(msg: Struct, names: Sequence[str], frame: bytes) -> None:
 _decode_trade = msgspec.json.Decoder(_Wrapped[m.TradeMsg]).decode
 _decode_agg_trade = msgspec.json.Decoder(_Wrapped[m.AggTradeMsg]).decode
 _decode_book_ticker = msgspec.json.Decoder(_Wrapped[m.BookTickerMsg]).decode
-_read_trade = _reader(m.TradeMsg, "trade")
-_read_agg_trade = _reader(m.AggTradeMsg, "aggTrade")
-_read_book_ticker = _reader(m.BookTickerMsg, "bookTicker")
-_read_kline = _reader(m.KlineMsg, "kline")
-_read_ticker = _reader(m.TickerMsg, "24hrTicker")
-_read_mini_ticker = _reader(m.MiniTickerMsg, "24hrMiniTicker")
+_read_trade = reader(m.TradeMsg, "trade")
+_read_agg_trade = reader(m.AggTradeMsg, "aggTrade")
+_read_book_ticker = reader(m.BookTickerMsg, "bookTicker")
+_read_kline = reader(m.KlineMsg, "kline")
+_read_ticker = reader(m.TickerMsg, "24hrTicker")
+_read_mini_ticker = reader(m.MiniTickerMsg, "24hrMiniTicker")
 
 
 def canonical(ctx: Context) -> str:
@@ -91,7 +91,7 @@ def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         msg = _read_trade(frame)  # without the wrapper, or not a trade: says what is wrong
     if msg.s != ctx.symbol:
-        raise _foreign(msg.s, ctx)
+        raise foreign(msg.s, ctx)
     if frame.translate(_LAYOUT) not in _plain_layouts:
         _make_plain(msg, ("p", "q"), frame)
     return (
@@ -118,7 +118,7 @@ def agg_trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         msg = _read_agg_trade(frame)
     if msg.s != ctx.symbol:
-        raise _foreign(msg.s, ctx)
+        raise foreign(msg.s, ctx)
     if frame.translate(_LAYOUT) not in _plain_layouts:
         _make_plain(msg, ("p", "q"), frame)
     return (
@@ -142,13 +142,13 @@ def agg_trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
 
 
 def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
-    """`@bookTicker`. It has no time: event_time_us stays 0. An empty side comes as price and quantity zero."""
+    """`@bookTicker`. Spot's has no time: event_time_us stays 0. An empty side comes as price and quantity zero."""
     try:
         msg = _decode_book_ticker(frame).data
     except (msgspec.MsgspecError, UnicodeDecodeError):
         msg = _read_book_ticker(frame)
     if msg.s != ctx.symbol:
-        raise _foreign(msg.s, ctx)
+        raise foreign(msg.s, ctx)
     if frame.translate(_LAYOUT) not in _plain_layouts:
         _make_plain(msg, ("b", "B", "a", "A"), frame)
     bid_price, bid_quantity, ask_price, ask_quantity = msg.b, msg.B, msg.a, msg.A
@@ -168,6 +168,7 @@ def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
             bid_quantity=bid_quantity,
             ask_price=ask_price,
             ask_quantity=ask_quantity,
+            event_time_us=msg.E * 1000,
         ),
     )
 
@@ -182,7 +183,7 @@ def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
     """`@kline_<i>`. A candle without trades has the ids -1, which become ""."""
     msg = _read_kline(frame)
     if msg.s != ctx.symbol:
-        raise _foreign(msg.s, ctx)
+        raise foreign(msg.s, ctx)
     k = msg.k
     return (
         VenueKline(
@@ -224,7 +225,7 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
     """`@ticker`: the rolling 24 h window."""
     msg = _read_ticker(frame)
     if msg.s != ctx.symbol:
-        raise _foreign(msg.s, ctx)
+        raise foreign(msg.s, ctx)
     bid_price, bid_quantity = quote_side(msg.b, msg.B) if msg.b else ("", "")
     ask_price, ask_quantity = quote_side(msg.a, msg.A) if msg.a else ("", "")
     return (
@@ -262,7 +263,7 @@ def mini_ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
     """`@miniTicker`: the same window, fewer values."""
     msg = _read_mini_ticker(frame)
     if msg.s != ctx.symbol:
-        raise _foreign(msg.s, ctx)
+        raise foreign(msg.s, ctx)
     return (
         Ticker(
             exchange=ctx.exchange,
@@ -281,7 +282,7 @@ def mini_ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
     )
 
 
-def _without_record(read: Callable[[bytes], object]) -> Normaliser:
+def without_record(read: Callable[[bytes], object]) -> Normaliser:
     """For kinds we recognise but have no record for: checked against their shape, then left."""
 
     def normalise(frame: bytes, ctx: Context) -> Sequence[AnyRecord]:  # noqa: ARG001  the contract's signature
@@ -299,11 +300,11 @@ NORMALISERS: dict[str, Normaliser] = {
     "ticker": ticker,
     "mini_ticker": mini_ticker,
     # Not a 24 h window, a trade off the book, an average, a reference value: no record of ours means the same.
-    "window_ticker": _without_record(_read_ticker),
-    "block_trade": _without_record(_reader(m.BlockTradeMsg, "blockTrade")),
-    "avg_price": _without_record(_reader(m.AvgPriceMsg, "avgPrice")),
-    "reference_price": _without_record(_reader(m.ReferencePriceMsg, "referencePrice")),
-    "partial_book": _without_record(_reader(m.PartialBookMsg, "partial book")),
-    "tardis_snapshot": _without_record(_reader(m.PartialBookMsg, "partial book")),
+    "window_ticker": without_record(_read_ticker),
+    "block_trade": without_record(reader(m.BlockTradeMsg, "blockTrade")),
+    "avg_price": without_record(reader(m.AvgPriceMsg, "avgPrice")),
+    "reference_price": without_record(reader(m.ReferencePriceMsg, "referencePrice")),
+    "partial_book": without_record(reader(m.PartialBookMsg, "partial book")),
+    "tardis_snapshot": without_record(reader(m.PartialBookMsg, "partial book")),
 }
 """By channel, see `protocol.parse_stream`; `book` frames are the book machine's (`book_frames`)."""

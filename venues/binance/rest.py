@@ -1,12 +1,14 @@
-"""Binance spot REST replies to our records. Source: rest-api.md of binance/binance-spot-api-docs (2026-07-21).
+"""Binance's REST replies to our records: what the segments share, and spot's tables.
 
-A reply is told by its path; where that is not known (documentation examples) by its shape.
+Source: rest-api.md of binance/binance-spot-api-docs (2026-07-21). A reply is told by its path; where that is not known
+(documentation examples) by its shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -14,7 +16,7 @@ from msgspec import Raw, Struct
 
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
-from marketdata.types import Bbo, Side, Ticker, Trade, VenueKline
+from marketdata.types import AnyRecord, Bbo, Instrument, Side, Ticker, Trade, VenueKline
 from venues.binance import messages as m
 from venues.binance.book_frames import parse_snapshot
 from venues.binance.instruments import parse_instrument
@@ -23,22 +25,8 @@ from venues.contract import Context, RestReply, VenueError
 
 T = TypeVar("T")
 
-ENDPOINTS = {
-    "depth": "book",
-    "trades": "trade",
-    "historicalTrades": "trade",
-    "aggTrades": "agg_trade",
-    "klines": "kline",
-    "uiKlines": "kline",
-    "24hr": "ticker",
-    "bookTicker": "bbo",
-    "price": "price",
-    "avgPrice": "avg_price",
-    "exchangeInfo": "instrument",
-    "time": "time",
-    "ping": "ping",
-}
-"""Last part of the path (under /api/v3, before 2026 also /api/v1) and our name for the reply."""
+Row = Callable[[Raw, Context], Sequence[AnyRecord]]
+"""One object of a reply to records."""
 
 INTERVALS_MS = {
     60_000: "1m",
@@ -64,80 +52,87 @@ class _Shape(Struct):
 
     code: int | None = None
     msg: str | None = None
-    lastUpdateId: Any = None  # noqa: N815  field names are the venue's own
-    symbols: Any = None
-    serverTime: Any = None  # noqa: N815
-    mins: Any = None
-    lastPrice: Any = None  # noqa: N815
-    bidPrice: Any = None  # noqa: N815
-    price: Any = None
-    isBuyerMaker: Any = None  # noqa: N815
-    a: Any = None
 
 
 _shape = msgspec.json.Decoder(_Shape).decode
+_keys = msgspec.json.Decoder(dict[str, Raw]).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
 
-_SHAPES = (
-    ("lastUpdateId", "book"),
-    ("symbols", "instrument"),
-    ("serverTime", "time"),
-    ("mins", "avg_price"),
-    ("lastPrice", "ticker"),
-    ("bidPrice", "bbo"),
-    ("isBuyerMaker", "trade"),
-    ("a", "agg_trade"),
-    ("price", "price"),
-)
-"""First match wins: a 24 h ticker has a bid price as well, a trade a price."""
 
+@dataclass(frozen=True)
+class RestReader:
+    """The replies of one segment."""
 
-def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
-    """See `Venue.read_rest`."""
-    try:
-        return _read(path, body, ctx)
-    except (msgspec.MsgspecError, ValueError) as exc:  # ValueError: text that is not UTF-8, a limit that is no number
-        raise UnparsableFrame(f"not a reply of Binance spot to {path or 'an unknown request'}: {exc}") from None
+    title: str
+    endpoints: Mapping[str, str]
+    """Last part of the path and our name for the reply."""
+    shapes: Sequence[tuple[str, str]]
+    """A key that only such objects have and our name for the reply, for replies of unknown path. First match wins: a
+    24 h ticker has a bid price as well, a trade a price."""
+    rows: Mapping[str, Row]
+    """By our name: replies that are one object or a list of them."""
+    parse_instrument: Callable[[bytes, Context], Instrument]
+    klines: frozenset[str] = frozenset(("kline",))
+    """Names of replies whose rows are candles of trades."""
+    unnamed_rows: str = "kline"
+    """What rows without names are where the path does not say."""
+    symbol_of: Callable[[Mapping[str, str]], str] = lambda query: query.get("symbol", "")
 
+    def read(self, path: str, body: bytes, ctx: Context) -> RestReply:
+        """See `Venue.read_rest`."""
+        try:
+            return self._read(path, body, ctx)
+        except (msgspec.MsgspecError, ValueError) as exc:  # ValueError: text that is not UTF-8, a limit of no digits
+            raise UnparsableFrame(f"not a reply of {self.title} to {path or 'an unknown request'}: {exc}") from None
 
-def _read(path: str, body: bytes, ctx: Context) -> RestReply:
-    url = urlsplit(path)
-    query = {name: values[0] for name, values in parse_qs(url.query).items()}
-    shape = _shape(body) if body.lstrip()[:1] == b"{" else None
-    if shape is not None and shape.code is not None and shape.msg is not None:
-        return RestReply("error", error=VenueError(None, str(shape.code), shape.msg))
-    kind = ENDPOINTS.get(url.path.rpartition("/")[2]) or _kind_of(shape, body)
-    symbol = query.get("symbol", ctx.symbol)
-    ctx = msgspec.structs.replace(ctx, symbol=symbol)
-    if kind == "book":
-        snapshot = parse_snapshot(body)._replace(limit=int(query.get("limit", "0")))
-        return RestReply(kind, symbol, snapshot=snapshot)
-    if kind == "instrument":
-        entries = msgspec.json.decode(body, type=m.ExchangeInfo).symbols
-        return RestReply(kind, symbol, tuple(parse_instrument(bytes(entry), ctx) for entry in entries))
-    if kind == "kline":
-        return RestReply(kind, symbol, _klines(body, query.get("interval", ""), ctx))
-    if kind in _ROWS:
-        rows = _items(body) if shape is None else [Raw(body)]
-        records = tuple(record for row in rows for record in _ROWS[kind](row, ctx))
-        return RestReply(kind, symbol or (records[0].symbol if len(records) == 1 else ""), records)
-    return RestReply(kind, symbol)
+    def _read(self, path: str, body: bytes, ctx: Context) -> RestReply:
+        url = urlsplit(path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        is_object = body.lstrip()[:1] == b"{"
+        if is_object:
+            shape = _shape(body)
+            if shape.code is not None and shape.msg is not None:
+                return RestReply("error", error=VenueError(None, str(shape.code), shape.msg))
+        name = url.path.rpartition("/")[2]
+        kind = self.endpoints.get(name) or self._kind_of(is_object, body)
+        symbol = self.symbol_of(query) or ctx.symbol
+        ctx = msgspec.structs.replace(ctx, symbol=symbol)
+        if kind == "book":
+            snapshot = parse_snapshot(body)._replace(limit=int(query.get("limit", "0")))
+            return RestReply(kind, symbol, snapshot=snapshot)
+        if kind == "instrument":
+            entries = msgspec.json.decode(body, type=m.ExchangeInfo).symbols
+            return RestReply(kind, symbol, tuple(self.parse_instrument(bytes(entry), ctx) for entry in entries))
+        if kind in self.klines:
+            return RestReply(kind, symbol, klines(body, query.get("interval", ""), ctx))
+        read = self.reader_of(kind, name, query)
+        if read is not None:
+            rows = [Raw(body)] if is_object else _items(body)
+            records = tuple(record for row in rows for record in read(row, ctx))
+            symbols = {str(getattr(record, "symbol", "")) for record in records}
+            return RestReply(kind, symbol or (symbols.pop() if len(symbols) == 1 else ""), records)
+        return RestReply(kind, symbol)
 
+    def reader_of(self, kind: str, name: str, query: Mapping[str, str]) -> Row | None:  # noqa: ARG002
+        """What reads the objects of such a reply; `name` is the path's last part, with its query."""
+        return self.rows.get(kind)
 
-def _kind_of(shape: _Shape | None, body: bytes) -> str:
-    if shape is None:
-        rows = _items(body)
-        if not rows:
-            raise UnparsableFrame("an empty list without its path could be anything")
-        if bytes(rows[0]).startswith(b"["):
-            return "kline"
-        shape = _shape(rows[0])
-    elif body.strip() == b"{}":
-        return "ping"
-    for name, kind in _SHAPES:
-        if getattr(shape, name) is not None:
-            return kind
-    raise UnparsableFrame("a reply of no shape we know")
+    def _kind_of(self, is_object: bool, body: bytes) -> str:
+        if is_object:
+            keys = _keys(body)
+            if not keys:
+                return "ping"
+        else:
+            rows = _items(body)
+            if not rows:
+                raise UnparsableFrame("an empty list without its path could be anything")
+            if bytes(rows[0]).startswith(b"["):
+                return self.unnamed_rows
+            keys = _keys(rows[0])
+        for name, kind in self.shapes:
+            if name in keys:
+                return kind
+        raise UnparsableFrame("a reply of no shape we know")
 
 
 def _taker(buyer_is_maker: bool | None) -> Side:
@@ -202,6 +197,7 @@ def _bbo(row: Raw, ctx: Context) -> tuple[Bbo]:
             bid_quantity=bid_quantity,
             ask_price=ask_price,
             ask_quantity=ask_quantity,
+            event_time_us=msg.time * 1000,
         ),
     )
 
@@ -223,7 +219,7 @@ def _ticker(row: Raw, ctx: Context) -> tuple[Ticker]:
             high=plain(msg.highPrice),
             low=plain(msg.lowPrice),
             volume=plain(msg.volume),
-            quote_volume=plain(msg.quoteVolume),
+            quote_volume=plain(msg.quoteVolume or msg.baseVolume),
             price_change=plain_or_absent(msg.priceChange),
             price_change_percent=plain_or_absent(msg.priceChangePercent),
             weighted_average_price=plain_or_absent(msg.weightedAvgPrice),
@@ -240,7 +236,7 @@ def _ticker(row: Raw, ctx: Context) -> tuple[Ticker]:
     )
 
 
-def _klines(body: bytes, interval: str, ctx: Context) -> tuple[VenueKline, ...]:
+def klines(body: bytes, interval: str, ctx: Context) -> tuple[VenueKline, ...]:
     """Rows say nothing about being closed: all but the last one are, the last one if its end lies before receipt."""
     rows = _decode_klines(body)
     recv_ms = int(ctx.recv_time_ns or 0) // 1_000_000
@@ -269,7 +265,7 @@ def _klines(body: bytes, interval: str, ctx: Context) -> tuple[VenueKline, ...]:
     )
 
 
-def _checked(shape: type[T]) -> Callable[[Raw, Context], tuple[()]]:
+def checked(shape: type[T]) -> Callable[[Raw, Context], tuple[()]]:
     """For replies we have no record for: checked against their shape, then left."""
     decode = msgspec.json.Decoder(shape).decode
 
@@ -286,13 +282,44 @@ _decode_bbo = msgspec.json.Decoder(m.RestBookTicker).decode
 _decode_ticker = msgspec.json.Decoder(m.RestTicker).decode
 _decode_klines = msgspec.json.Decoder(list[m.RestKline]).decode
 
-_ROWS: dict[str, Callable[[Raw, Context], tuple[Trade | Bbo | Ticker, ...]]] = {
+ENDPOINTS = {
+    "depth": "book",
+    "trades": "trade",
+    "historicalTrades": "trade",
+    "aggTrades": "agg_trade",
+    "klines": "kline",
+    "24hr": "ticker",
+    "bookTicker": "bbo",
+    "price": "price",
+    "exchangeInfo": "instrument",
+    "time": "time",
+    "ping": "ping",
+}
+"""What every segment has, under its own first part of the path."""
+
+SHAPES = (
+    ("lastUpdateId", "book"),
+    ("symbols", "instrument"),
+    ("serverTime", "time"),
+    ("lastPrice", "ticker"),
+    ("bidPrice", "bbo"),
+    ("isBuyerMaker", "trade"),
+    ("a", "agg_trade"),
+)
+
+ROWS: dict[str, Row] = {
     "trade": _trade,
     "agg_trade": _agg_trade,
     "bbo": _bbo,
     "ticker": _ticker,
-    "price": _checked(m.RestPrice),
-    "avg_price": _checked(m.RestAvgPrice),
-    "time": _checked(m.RestTime),
+    "price": checked(m.RestPrice),
+    "time": checked(m.RestTime),
 }
-"""Replies that are one object or a list of them."""
+
+read_rest = RestReader(
+    title="Binance spot",
+    endpoints=ENDPOINTS | {"uiKlines": "kline", "avgPrice": "avg_price"},
+    shapes=(("mins", "avg_price"), *SHAPES, ("price", "price")),
+    rows=ROWS | {"avg_price": checked(m.RestAvgPrice)},
+    parse_instrument=parse_instrument,
+).read
