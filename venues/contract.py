@@ -377,6 +377,8 @@ class Venue:
     """Channels whose quantities are not in base coin on the wire: nothing can be said of them without the instrument's
     metadata. Ingest subscribes them only when it has these; normalisers raise BadData `no_instrument` without. With
     `book` in it the book processor converts the levels that `parse_book` and `parse_snapshot` give."""
+    tradable: frozenset[str] = frozenset(("TRADING", "live", "online", "open", "1"))
+    """Statuses (`Instrument.status`) of symbols that can be traded now; the default knows the words of all venues."""
     read_poll: Callable[[str, bytes, Context], Sequence[AnyRecord]] | None = None
     """(path with query, one symbol's part of the reply, context) of a `poll` record. Raises BadData."""
     book_depth: int = 0
