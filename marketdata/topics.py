@@ -70,6 +70,14 @@ MD_BBO = Topic(
     (t.Bbo, t.Heartbeat, t.FeedStatus),
     retention_ms=3 * DAY_MS,
 )
+MD_BBO_MERGED = Topic(
+    "md.bbo_merged",
+    "md.bbo of all partitions in one, for the arbitrage application",
+    (t.Bbo, t.Heartbeat, t.FeedStatus),
+    retention_ms=HOUR_MS,
+    scale="single",
+    key="all.all.all",
+)
 MD_KLINE = Topic("md.kline", "our candles: provisional, final, revised", (t.Kline,))
 MD_VENUE_KLINE = Topic("md.venue_kline", "the venue's own candles", (t.VenueKline,))
 MD_KLINE_RESIDUAL = Topic("md.kline_residual", "our candles compared with the venue's", (t.KlineResidual,))
@@ -103,7 +111,7 @@ CONTROL_BOOK_REQUEST = Topic("control.book_request", "consumers ask for a deep v
 
 TOPICS: tuple[Topic, ...] = (
     *RAW_TOPICS, RAW_CONTROL,
-    MD_TRADE, MD_BOOK, MD_BOOK_SNAPSHOT, MD_BOOK_DELTA, MD_BOOK_REPLY, MD_BBO, MD_KLINE, MD_VENUE_KLINE,
+    MD_TRADE, MD_BOOK, MD_BOOK_SNAPSHOT, MD_BOOK_DELTA, MD_BOOK_REPLY, MD_BBO, MD_BBO_MERGED, MD_KLINE, MD_VENUE_KLINE,
     MD_KLINE_RESIDUAL, MD_TICKER, MD_MARK_PRICE, MD_FUNDING, MD_OPEN_INTEREST, MD_LIQUIDATION, MD_LONG_SHORT,
     MD_VOLATILITY, MD_INSTRUMENT, MD_GAP, MD_FEED_STATUS, MD_DEAD_LETTER, MD_ARBITRAGE, MD_QUALITY,
     CONTROL_SUBSCRIPTION, CONTROL_SNAPSHOT, CONTROL_BOOK_REQUEST,

@@ -25,6 +25,7 @@ from quixstreams.state.exceptions import StateRecoveryOffsetOutOfRange
 
 from marketdata.errors import BadData, StoreError
 from marketdata.topics import MD_DEAD_LETTER, TOPICS, Topic, topic_name
+from processors.alignment import Alignment
 from processors.cached_state import CachedState, Entry
 from processors.metrics import Metrics
 from processors.outputs import INTERNAL, Output, OutputSerializer, SourceRecord, dead_letter
@@ -37,7 +38,7 @@ from runtime.service import Service
 S = TypeVar("S")
 
 SOURCE_HEADER = "src"
-"""On every output: `source topic:offset:index of the output`."""
+"""On every output: `source topic:partition:offset:index of the output`."""
 INDEX_BITS = 20
 POLL_TIMEOUT_S = 0.25
 MERGED_POLL_TIMEOUT_S = 0.02
@@ -70,6 +71,9 @@ class Stage(Generic[S]):
     dump: Callable[[S], bytes]
     stagger: int = 1
     """See `CachedState`."""
+    ahead_ms_max: int | None = None
+    """Read the partitions of a backlog in the order of time: none is taken further ahead of the others by more than
+    about this. None: in whatever order Kafka gives them."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,12 @@ class MarketApplication(Application):
 
     caches: tuple[CachedState[Any], ...] = ()
     progress: Progress
+    alignments: tuple[Alignment, ...] = ()
+
+    def _process_message(self, dataframe_composed: Any) -> None:
+        super()._process_message(dataframe_composed)  # type: ignore[no-untyped-call]
+        for alignment in self.alignments:
+            alignment.look(self._consumer, time.monotonic())
 
     def stop(self, fail: bool = False) -> None:
         for cache in self.caches:
@@ -134,6 +144,8 @@ class MarketApplication(Application):
             super()._on_assign(consumer, topic_partitions)
             ours = [(tp.topic, tp.partition) for tp in topic_partitions if tp.topic in self.progress.topics]
             self.progress.assigned = ours  # eager rebalancing: these are all
+            for alignment in self.alignments:
+                alignment.assign(self._consumer, [p for topic, p in ours if topic == alignment.topic])
         finally:
             self.progress.assigning = False
 
@@ -218,7 +230,7 @@ def build(
 
 
 def _wire(
-    app: Application, config: Config, definition: Definition, stage: Stage[S], outputs: dict[str, QuixTopic]
+    app: MarketApplication, config: Config, definition: Definition, stage: Stage[S], outputs: dict[str, QuixTopic]
 ) -> CachedState[S]:
     """One stage as a dataframe: one `apply`, one `to_topic`."""
     frame: StreamingDataFrame | None = None
@@ -231,6 +243,11 @@ def _wire(
     frame.processing_context.sink_manager.register(cache)
     names = {config.environment.source_topic(source): source.name for source in stage.sources}
     step = stepper(stage, cache, definition.metrics, names)
+    if stage.ahead_ms_max is not None:
+        (source,) = stage.sources
+        alignment = Alignment(config.environment.source_topic(source), stage.ahead_ms_max)
+        app.alignments += (alignment,)
+        step = alignment.noting(step)
     frame = frame.apply(step, expand=True, stateful=True, metadata=True)
     frame.to_topic(lambda value, _key, _timestamp, _headers: outputs[value[0]], key=lambda value: value[2])
     return cache
@@ -282,7 +299,8 @@ def emit(out: Sequence[Output], source: SourceRecord, headers: Any, metrics: Met
     records_out = metrics.counts["records_out"]
     for index, output in enumerate(out):
         if headers is not None:
-            headers[:] = ((SOURCE_HEADER, b"%s:%d:%d" % (source.topic.encode(), source.offset, index)),)
+            origin = b"%s:%d:%d:%d" % (source.topic.encode(), source.partition, source.offset, index)
+            headers[:] = ((SOURCE_HEADER, origin),)
         records_out[output[0]] += 1
         yield output
 
@@ -290,8 +308,8 @@ def emit(out: Sequence[Output], source: SourceRecord, headers: Any, metrics: Met
 def repeats(entry: Entry[Any], source: SourceRecord) -> bool:
     """True for a record that an application before us published a second time, after a crash of its own.
 
-    All records of a key in a topic come from one partition of one source topic, in order, so a `src` at or below the
-    last one is a repeat.
+    Records of a key that come from one partition of one source topic are in order, so a `src` at or below the last one
+    of that partition is a repeat.
     """
     for name, value in source.headers:
         if name == SOURCE_HEADER:

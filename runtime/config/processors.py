@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from runtime.config.base import Section
 
@@ -55,6 +56,32 @@ class Reconcile(Section):
     )
 
 
+class Arbitrage(Section):
+    fees: dict[str, str] = Field(
+        {"default": "0.001"},
+        description="Taker fee as a fraction, by exchange.market, by exchange, or for all others under `default`",
+    )
+    min_profit_bps: str = Field("0", pattern=r"^\d+(\.\d+)?$", description="Least profit after fees, in basis points")
+    max_quote_age_ms: int = Field(3_000, gt=0, description="A quote older than this counts for nothing")
+    update_interval_ms: int = Field(100, ge=0, description="At most one update per episode and this long")
+    merge_delay_ms: int = Field(
+        250, ge=0, description="How far apart collectors may write to one partition; the watermark lies so far back"
+    )
+    merge_hold_ms: int = Field(
+        10_000, ge=0, description="How far the watermark stays behind at the start, and for a partition at rest"
+    )
+    read_ahead_ms: int = Field(5_000, gt=0, description="A partition this far ahead of the others in a backlog waits")
+    waiting_quotes_max: int = Field(100_000, gt=0, description="Beyond it the oldest come out before their time")
+
+    @field_validator("fees")
+    @classmethod
+    def _fractions(cls, fees: dict[str, str]) -> dict[str, str]:
+        for name, fee in fees.items():
+            if not re.fullmatch(r"-?0(\.\d+)?", fee):
+                raise ValueError(f"fee of {name} is {fee!r}: give a fraction like '0.001' for 0.1 %")
+        return fees
+
+
 class Processors(Section):
     instance: str = Field("0", description="Static group membership: one name per process and application")
     state_dir: str = ".marketprism/state"
@@ -67,3 +94,4 @@ class Processors(Section):
     books: Books = Books()
     klines: Klines = Klines()
     reconcile: Reconcile = Reconcile()
+    arbitrage: Arbitrage = Arbitrage()

@@ -104,7 +104,7 @@ def values(out: list[tuple[Output, Any]]) -> list[bytes]:
 def test_outputs_carry_their_source_and_not_the_inputs_headers() -> None:
     out = App().give(41, b"5")
     assert [(o.topic, o.value, o.key) for o, _ in out] == [("md.trade", b"5", KEY), ("md.gap", b"x", KEY)]
-    assert [headers for _, headers in out] == [[("src", b"raw.trade:41:0")], [("src", b"raw.trade:41:1")]]
+    assert [headers for _, headers in out] == [[("src", b"raw.trade:3:41:0")], [("src", b"raw.trade:3:41:1")]]
 
 
 def test_state_survives_a_crash_at_the_last_checkpoint() -> None:
@@ -142,14 +142,14 @@ def test_a_dropped_checkpoint_is_noticed_by_the_version() -> None:
 
 def test_records_published_twice_before_us_are_skipped() -> None:
     app = App(topic=topics.MD_TRADE)
-    app.give(10, b"1", headers=[("src", b"raw.trade:70:0")])
-    app.give(11, b"2", headers=[("src", b"raw.trade:70:1")])
-    app.give(12, b"4", headers=[("src", b"raw.trade:71:0")])
-    for offset, src in enumerate([b"raw.trade:70:0", b"raw.trade:70:1", b"raw.trade:71:0"], 13):
+    app.give(10, b"1", headers=[("src", b"raw.trade:0:70:0")])
+    app.give(11, b"2", headers=[("src", b"raw.trade:0:70:1")])
+    app.give(12, b"4", headers=[("src", b"raw.trade:0:71:0")])
+    for offset, src in enumerate([b"raw.trade:0:70:0", b"raw.trade:0:70:1", b"raw.trade:0:71:0"], 13):
         assert app.give(offset, b"100", headers=[("src", src)]) == []
-    assert values(app.give(16, b"8", headers=[("src", b"raw.trade:71:1")]))[0] == b"15"
+    assert values(app.give(16, b"8", headers=[("src", b"raw.trade:0:71:1")]))[0] == b"15"
     app.checkpoint()
-    assert App(app.store, topics.MD_TRADE).give(17, b"8", headers=[("src", b"raw.trade:71:1")]) == []
+    assert App(app.store, topics.MD_TRADE).give(17, b"8", headers=[("src", b"raw.trade:0:71:1")]) == []
 
 
 def test_bad_data_is_a_dead_letter_and_work_goes_on() -> None:
