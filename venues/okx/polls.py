@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from marketdata.decimals import is_zero, plain
-from marketdata.errors import BadData, UnparsableFrame
+from marketdata.errors import UnparsableFrame
 from marketdata.types import LongShort
 from venues import contract as c
 from venues.okx import messages as m
@@ -81,13 +81,13 @@ def read_poll(path: str, body: bytes, ctx: c.Context) -> Sequence[LongShort]:
 
 
 def read_rows(body: bytes) -> list[list[str]]:
-    """Raises BadData, also where the venue refuses."""
+    """Raises UnparsableFrame, also where the venue refuses."""
     try:
         reply = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise UnparsableFrame(f"not a statistic of OKX: {exc}") from None
     if reply.code != "0":
-        raise BadData("unparsable", f"OKX refuses: {reply.code} {reply.msg[:200]}")
+        raise UnparsableFrame(f"OKX refuses: {reply.code} {reply.msg[:200]}")
     return reply.data
 
 

@@ -83,7 +83,7 @@ def _milliseconds(text: str) -> int:
 def open_interest_rows(msg: m.OpenInterestMsg, ctx: Context) -> Sequence[OpenInterest]:
     """`open-interest`: `oiCcy` is base coin as it comes. `oiUsd` is a value in the quote currency only where that is
     USD."""
-    quote = ctx.symbol.split("-", 2)[1] if "-" in ctx.symbol else ""
+    in_dollars = "-USD-" in ctx.symbol or "-USD_" in ctx.symbol
     return (
         OpenInterest(
             exchange=ctx.exchange,
@@ -93,7 +93,7 @@ def open_interest_rows(msg: m.OpenInterestMsg, ctx: Context) -> Sequence[OpenInt
             recv_time_ns=ctx.recv_time_ns,
             open_interest=plain(msg.oiCcy),
             raw_open_interest=plain(msg.oi),
-            value=plain_or_absent(msg.oiUsd) if quote == "USD" and ctx.market != "option" else "",
+            value=plain_or_absent(msg.oiUsd) if in_dollars and ctx.market != "option" else "",
             event_time_us=msg.ts * 1000,
         ),
     )

@@ -90,7 +90,8 @@ def _read(path: str, body: bytes, ctx: Context) -> RestReply:
     if kind == "book":
         return RestReply(kind, symbol, snapshot=_snapshot(body, int(query.get("sz", "1"))))
     if kind == "kline":
-        return RestReply(kind, symbol, _klines(reply.data, query.get("bar", ""), ctx))
+        klines = _klines(reply.data, query.get("bar", ""), ctx)
+        return RestReply(kind, symbol, klines if symbol else ())  # else nobody knows what the volumes are
     read = _ROWS[kind]
     records = tuple(record for row in reply.data for record in read(row, _of(_row(row).instId, ctx)))
     only = _row(reply.data[0]).instId if len(reply.data) == 1 else ""
