@@ -293,7 +293,7 @@ class LiquidationFrame(Struct, gc=False):
 
 
 class Reply(Struct):
-    """What every REST reply has around its data, which stay the venue's bytes."""
+    """What every REST reply has around its data, which stay the venue's bytes. Errors are spelt in either way."""
 
     status: str = ""
     ts: int = 0
@@ -301,6 +301,8 @@ class Reply(Struct):
     data: Raw = _raw
     error_code: Any = field(name="err-code", default=None)
     error_message: Any = field(name="err-msg", default=None)
+    err_code: Any = None
+    err_msg: Any = None
 
 
 class OpenInterestEntry(Struct, gc=False):

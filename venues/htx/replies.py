@@ -37,8 +37,9 @@ def read(body: bytes) -> m.Reply:
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise UnparsableFrame(f"not a reply of HTX: {exc}") from None
     if reply.status != "ok":
-        code = reply.error_code if reply.error_code is not None else reply.status
-        raise Refused(str(code), str(reply.error_message or reply.status or "a reply without status")[:500])
+        code = next((c for c in (reply.error_code, reply.err_code) if c is not None), reply.status)
+        message = reply.error_message or reply.err_msg or reply.status or "a reply without status"
+        raise Refused(str(code), str(message)[:500])
     return reply
 
 
