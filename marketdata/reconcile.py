@@ -125,8 +125,8 @@ def _left_behind(waiting: Mapping[str, T], limit_ms: int, close_time: Callable[[
 
 
 def compare(ours: Kline, venue: VenueKline) -> KlineResidual:
-    """The residual, ours minus the venue's, over the fields that the venue gives. What it does not say (`""`, -1), and a
-    price we do not know (no trade, no previous close), differs by "0"."""
+    """The residual, ours minus the venue's, over the fields that the venue gives. What it does not say (`""`, -1), and
+    a price we do not know (no trade, no previous close), differs by "0"."""
     fields = [name for name in PRICES if not _same_price(getattr(ours, name), getattr(venue, name))]
     fields += [name for name in AMOUNTS if not _same_amount(name, ours, venue)]
     counted = venue.trade_count >= 0

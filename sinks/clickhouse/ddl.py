@@ -1,5 +1,9 @@
 """The SQL of a table and its view, from their description. `python -m sinks.clickhouse.ddl [NAME...]` prints it.
 
+`NAME+column+column~column` prints what brings a table made earlier up to its description: columns added (+) and those
+whose type or comment changed (~), `NAME~` alone what makes its view anew; `~column` does it for that column of all
+tables that have it.
+
 The printed statements go into a new file of `migrations/`; files already released are never edited. Placeholders:
 
     ${engine}      ReplacingMergeTree or ReplicatedReplacingMergeTree
@@ -50,7 +54,31 @@ def table_sql(table: Table) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table.log}\n(\n{body}\n)\n" + "\n".join(filter(None, clauses)) + ";\n"
 
 
-def view_sql(table: Table) -> str:
+def upgrade_sql(table: Table, added: Sequence[str], changed: Sequence[str]) -> str:
+    """ALTER TABLE for columns that a table made earlier lacks, or has otherwise, and its view anew."""
+    columns = _stored(table)
+    places = {c.name: i for i, c in enumerate(columns)}
+    actions = []
+    for name in sorted(added, key=places.__getitem__):
+        c = columns[places[name]]
+        default = f"DEFAULT {c.default} " if c.default else ""
+        before = columns[places[name] - 1].name
+        actions.append(
+            f"ADD COLUMN IF NOT EXISTS {c.name} {c.kind.stored} {default}{_codec(c)}COMMENT {_quote(c.comment)} "
+            f"AFTER {before}"
+        )
+    for name in sorted(changed, key=places.__getitem__):
+        c = columns[places[name]]
+        if name in table.sort_key:  # ClickHouse lets nobody touch the type of these
+            actions.append(f"COMMENT COLUMN {c.name} {_quote(c.comment)}")
+        else:
+            actions.append(f"MODIFY COLUMN {c.name} {c.kind.stored} {_codec(c)}COMMENT {_quote(c.comment)}")
+    body = ",\n".join(f"    {action}" for action in actions)
+    alter = f"ALTER TABLE {table.log}\n{body};\n\n" if actions else ""
+    return alter + view_sql(table, "CREATE OR REPLACE VIEW")
+
+
+def view_sql(table: Table, create: str = "CREATE VIEW IF NOT EXISTS") -> str:
     """CREATE VIEW of what people read."""
     shown = [c for c in _stored(table) if c.name != "_version"]
     lines = [f"    {c.name} {c.kind.stored} COMMENT {_quote(c.comment)}" for c in shown]
@@ -58,7 +86,7 @@ def view_sql(table: Table) -> str:
     selected = ", ".join(c.name for c in shown)
     body = ",\n".join(lines)
     return (
-        f"CREATE VIEW IF NOT EXISTS {table.name}\n(\n{body}\n)\n"
+        f"{create} {table.name}\n(\n{body}\n)\n"
         f"AS SELECT {selected}, ${{simulated}} AS simulated\nFROM {table.log} FINAL\n"
         f"COMMENT {_quote('${label}' + table.comment + '. ' + VIEW_NOTE)};\n"
     )
@@ -107,9 +135,19 @@ def _quote(text: str) -> str:
 
 
 def main(names: Sequence[str]) -> None:
+    everywhere = [name[1:] for name in names if name[:1] == "~"]
+    asked = {name: marks for name, *marks in (re.split(r"(?=[+~])", one) for one in names if one[:1] != "~")}
     for table in TABLES:
-        if not names or table.name in names:
+        marks = asked.get(table.name)
+        if not names or marks == []:
             sys.stdout.write(f"{table_sql(table)}\n{view_sql(table)}\n")
+            continue
+        columns = {c.name for c in table.columns}
+        added = [mark[1:] for mark in marks or () if mark[:1] == "+"]
+        changed = [mark[1:] for mark in marks or () if mark[:1] == "~" and mark != "~"]
+        changed += [name for name in everywhere if name in columns and name not in changed]
+        if added or changed or marks:
+            sys.stdout.write(f"{upgrade_sql(table, added, changed)}\n")
 
 
 if __name__ == "__main__":

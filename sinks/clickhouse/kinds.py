@@ -40,7 +40,7 @@ class Kind:
     sent: str
     """The type of what the client sends."""
     cast: str = "{}"
-    """SQL from the sent value to the stored one; `{}` is the column."""
+    """SQL from the sent value to the stored one; `{}`, or each `{0}`, is the column."""
     prepare: Prepare = list
     codec: str = ""
 
@@ -127,6 +127,8 @@ TEXTS = Kind("Array(String)", "Array(String)", codec="ZSTD(1)")
 FLAG = Kind("Bool", "Bool")
 SIDE = Kind("Enum8('unknown' = 0, 'buy' = 1, 'sell' = 2)", "LowCardinality(String)", "toString({})")
 COUNT = Kind("UInt64", "UInt64", prepare=_u64, codec="ZSTD(1)")
+OPTIONAL_COUNT = Kind("Nullable(UInt64)", "Int64", "if({0} < 0, NULL, toUInt64({0}))", prepare=_signed, codec="ZSTD(1)")
+"""A count the venue may leave out (-1 becomes NULL)."""
 DIFFERENCE = Kind("Int64", "Int64", prepare=_signed, codec="ZSTD(1)")
 PRICE = Kind(DECIMAL, "String", "toDecimal128({}, 18)", _decimals, "ZSTD(1)")
 OPTIONAL = Kind(f"Nullable({DECIMAL})", "String", "toDecimal128OrNull({}, 18)", _optional_decimals, "ZSTD(1)")

@@ -31,6 +31,16 @@ class Column:
     comment: str
     source: Source = ""
     """Default: the attribute called as the column."""
+    default: str = ""
+    """SQL of what rows have that are older than the column; "": the type's own default."""
+
+
+WHOSE = (
+    Column("exchange", k.NAME, "Exchange, lower case (binance)"),
+    Column("market", k.NAME, "Market segment: spot, perp, future, option, inverse (coin-margined, an API of its own)"),
+    Column("symbol", k.NAME, "The symbol in the exchange's own spelling, upper case (BTCUSDT)"),
+    Column("instrument", k.NAME, "Canonical name (BTC-USDT), empty while the exchange metadata were not known"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,15 @@ class Table:
     own: tuple[Column, ...]
     """Its columns without those every table has; see `columns`."""
     key: tuple[str, ...]
-    """Natural key after (exchange, market, symbol)."""
+    """Natural key after `whose_key`."""
     partition: str
     """`toYYYYMM(column)` or `toYYYYMMDD(column)`; "" for a small table that is kept whole."""
     ttl_days: int
     """How long rows are kept where the configuration asks for it (`clickhouse.ttl`), by the partition's column."""
     version: Source | None = None
     """Highest wins among rows of one key; None: rows of one key are equal."""
+    whose: tuple[Column, ...] = WHOSE
+    whose_key: tuple[str, ...] = ("exchange", "market", "symbol")
 
     @property
     def log(self) -> str:
@@ -61,21 +73,15 @@ class Table:
 
     @property
     def sort_key(self) -> tuple[str, ...]:
-        return ("exchange", "market", "symbol", *self.key)
+        return (*self.whose_key, *self.key)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns of the record, in order; `coordinates` follow them."""
         version = (Column("_version", k.VERSION, VERSION_COMMENT, self.version),) if self.version else ()
-        return (*WHOSE, *self.own, RECEIVED, *version)
+        return (*self.whose, *self.own, RECEIVED, *version)
 
 
-WHOSE = (
-    Column("exchange", k.NAME, "Exchange, lower case (binance)"),
-    Column("market", k.NAME, "Market segment: spot, perp, future, option"),
-    Column("symbol", k.NAME, "The symbol in the exchange's own spelling, upper case (BTCUSDT)"),
-    Column("instrument", k.NAME, "Canonical name (BTC-USDT), empty while the exchange metadata were not known"),
-)
 RECEIVED = Column(
     "recv_time", k.TIME_NS, "Our clock when the frame arrived, before parsing. UTC, nanoseconds", "recv_time_ns"
 )
@@ -133,21 +139,41 @@ _CANDLE_HEAD = (
     Column("close_time", k.TIME_MS, "Last millisecond of the candle, inclusive. UTC"),
 )
 
-_CANDLE = (
-    *_CANDLE_HEAD,
+_PRICES = (
     Column("open", k.OPTIONAL, "First price. NULL without a trade and without a known previous close"),
     Column("high", k.OPTIONAL, "Highest price"),
     Column("low", k.OPTIONAL, "Lowest price"),
     Column("close", k.OPTIONAL, "Last price"),
-    Column("volume", k.PRICE, "Traded quantity in base coin"),
-    Column("quote_volume", k.PRICE, "Traded value in quote currency"),
-    Column("trade_count", k.COUNT, "Number of trades"),
-    Column("taker_buy_volume", k.PRICE, "Part of volume in which the taker bought, base coin"),
-    Column("taker_buy_quote_volume", k.PRICE, "Part of quote_volume in which the taker bought, quote currency"),
+)
+_CANDLE_TAIL = (
     Column("first_trade_id", k.TEXT, "Id of the first trade in it, empty without one"),
     Column("last_trade_id", k.TEXT, "Id of the last trade in it, empty without one"),
     Column("is_closed", k.FLAG, "False while the candle is still open"),
 )
+
+
+def _amounts(amount: Kind, count: Kind, note: str = "") -> tuple[Column, ...]:
+    return (
+        Column("volume", amount, f"Traded quantity in base coin{note}"),
+        Column("quote_volume", amount, f"Traded value in quote currency{note}"),
+        Column("trade_count", count, f"Number of trades{note}"),
+        Column("taker_buy_volume", amount, f"Part of volume in which the taker bought, base coin{note}"),
+        Column(
+            "taker_buy_quote_volume", amount, f"Part of quote_volume in which the taker bought, quote currency{note}"
+        ),
+    )
+
+
+_CANDLE = (*_CANDLE_HEAD, *_PRICES, *_amounts(k.PRICE, k.COUNT), *_CANDLE_TAIL)
+_VENUE_CANDLE = (
+    *_CANDLE_HEAD, *_PRICES, *_amounts(k.OPTIONAL, k.OPTIONAL_COUNT, ". NULL where not given"), *_CANDLE_TAIL
+)  # fmt: skip
+
+_CONTRACTS = (
+    Column("multiplier", k.OPTIONAL, "Where the exchange counts contracts: what one is worth in base coin (inverse: in "
+           "quote currency). NULL where it counts base coin. The quantities here are in base coin in any case"),
+    Column("inverse", k.FLAG, "True where a contract is worth a fixed sum of quote currency"),
+)  # fmt: skip
 
 TRADES = Table(
     "trades",
@@ -165,6 +191,7 @@ TRADES = Table(
         *id_columns("last_trade_id", "Aggregated only: last id merged"),
         Column("raw_quantity", k.OPTIONAL, "Quantity as the exchange counts it (contracts), where that differs"),
         Column("liquidation", k.FLAG, "True where the exchange says the trade was a liquidation"),
+        Column("venue_trade_id", k.TEXT, "The exchange's own id where trade_id is its number within the symbol"),
         EVENT_TIME,
     ),
     ("trade_time", "aggregated", "trade_id", "trade_id_text"),
@@ -182,7 +209,9 @@ BOOK_DELTAS = Table(
         *id_columns("last_update_id", "Last update id contained"),
         *_BOOK_SIDES,
         Column("flags", k.NAMES, "unsynced: no verified book was held. gap_before: ids are missing just before. "
-               "bridged: first one applied to an anchor. buffered: held until its anchor arrived"),
+               "bridged: first one applied to an anchor. buffered: held until its anchor arrived. "
+               "late: fills part of a gap, too late for the book"),
+        *_CONTRACTS,
         EVENT_TIME,
     ),
     ("epoch", "last_update_id", "last_update_id_text", "first_update_id", "first_update_id_text"),
@@ -204,6 +233,7 @@ BOOK_SNAPSHOTS = Table(
         Column("ask_known_to", k.TEXT, "Highest ask price up to which the book is complete. Empty: unknown, inf: all"),
         Column("verified_time", k.TIME_NS, "Receive time of the record that proved the book right. UTC, nanoseconds",
                "verified_time_ns"),
+        *_CONTRACTS,
         EVENT_TIME,
     ),
     ("epoch", "update_id", "update_id_text", "state", "reason"),
@@ -221,6 +251,8 @@ QUOTES = Table(
         Column("bid_quantity", k.OPTIONAL, "Quantity at the best bid in base coin"),
         Column("ask_price", k.OPTIONAL, "Best ask in quote currency, NULL without asks"),
         Column("ask_quantity", k.OPTIONAL, "Quantity at the best ask in base coin"),
+        Column("raw_bid_quantity", k.OPTIONAL, "The same as the exchange counts it (contracts), where that differs"),
+        Column("raw_ask_quantity", k.OPTIONAL, "The same as the exchange counts it (contracts), where that differs"),
         EVENT_TIME,
     ),
     ("update_id", "update_id_text", "event_time", "bid_price", "bid_quantity", "ask_price", "ask_quantity"),
@@ -235,24 +267,30 @@ KLINES = Table(
     (
         *_CANDLE,
         Column("status", k.NAME, "provisional: still open. final. revised: changed by a later trade"),
-        Column("complete", k.FLAG, "True when every trade of the interval is known to be in it"),
+        Column("complete", k.FLAG, "True when every trade of the interval is known to be in it, as far as proof tells"),
         Column("reasons", k.NAMES, "Why it is not complete: begun_before_capture, gap, late_dropped, disconnected"),
         Column("gaps", k.TEXTS, "gap_id of the gaps that touch it"),
         Column("revision", k.COUNT, "Grows by one with each change after it was final"),
         Column("source", k.NAME, "Trades it is made of: trade or agg_trade"),
+        Column("proof", k.NAME, "What complete rests on. ids: trade ids count, none is missing. connection: ids prove "
+               "nothing, but no connection was lost", default="'ids'"),
         EVENT_TIME,
     ),
     ("interval", "open_time"),
     "toYYYYMM(open_time)",
     3650,
     candle_version,
-)
+)  # fmt: skip
 VENUE_KLINES = Table(
     "venue_klines",
     types.VenueKline,
     topics.MD_VENUE_KLINE,
     "The exchange's own candles in their newest version",
-    (*_CANDLE, EVENT_TIME),
+    (
+        *_VENUE_CANDLE,
+        Column("raw_volume", k.OPTIONAL, "Volume as the exchange counts it (contracts), where that differs"),
+        EVENT_TIME,
+    ),
     ("interval", "open_time"),
     "toYYYYMM(open_time)",
     3650,
@@ -291,7 +329,7 @@ TICKERS = Table(
     "Rolling 24 hour statistics as the exchange computes them",
     (
         EVENT_TIME,
-        Column("last_price", k.PRICE, "Price of the last trade"),
+        Column("last_price", k.OPTIONAL, "Price of the last trade, NULL where nothing was traded yet"),
         Column("last_quantity", k.OPTIONAL, "Quantity of the last trade, base coin"),
         Column("open", k.OPTIONAL, "First price of the window"),
         Column("high", k.OPTIONAL, "Highest price of the window"),
@@ -310,6 +348,7 @@ TICKERS = Table(
         *id_columns("last_trade_id", "Last trade of the window"),
         Column("window_open", k.TIME_MS, "Start of the window. UTC, milliseconds. 1970: not given", "window_open_ms"),
         Column("window_close", k.TIME_MS, "End of the window. UTC, milliseconds. 1970: not given", "window_close_ms"),
+        Column("raw_volume", k.OPTIONAL, "Volume as the exchange counts it (contracts), where that differs"),
     ),
     ("event_time", "window_close", "last_trade_id", "last_trade_id_text"),
     "toYYYYMM(event_time)",
@@ -321,7 +360,7 @@ GAPS = Table(
     topics.MD_GAP,
     "What we know we do not have. A gap whose filled_count reached missing_count was filled later",
     (
-        Column("channel", k.NAME, "Stream it is in: trade, agg_trade, book, bbo, kline, ticker"),
+        Column("channel", k.NAME, "Stream it is in: trade, agg_trade, book, bbo, kline, ticker, mark_price ..."),
         Column("gap_id", k.TEXT, "{channel}:{first_missing_id}-{last_missing_id} or {channel}:{from_time_us}"),
         Column("epoch", k.COUNT, "Counts sequence resets of the exchange"),
         *id_columns("first_missing_id", "First id missing"),
@@ -343,7 +382,7 @@ FEED_STATUS = Table(
     topics.MD_FEED_STATUS,
     "Connections of streams that came up or went down. Our own events, so the receive time is part of the key",
     (
-        Column("channel", k.NAME, "Stream: trade, agg_trade, book, bbo, kline, ticker"),
+        Column("channel", k.NAME, "Stream: trade, agg_trade, book, bbo, kline, ticker, mark_price ..."),
         Column("state", k.NAME, "connected or disconnected"),
         Column("reason", k.NAME, "Why"),
         Column("connection", k.TEXT, "Identity of the connection"),
@@ -382,11 +421,15 @@ INSTRUMENTS = Table(
         Column("quote", k.NAME, "Quote currency"),
         Column("settle", k.NAME, "Currency a contract settles in"),
         Column("status", k.NAME, "As the exchange names it"),
-        Column("tick_size", k.OPTIONAL, "Smallest price step"),
-        Column("lot_size", k.OPTIONAL, "Smallest quantity step"),
-        Column("min_quantity", k.OPTIONAL, "Smallest order in base coin"),
+        Column("tick_size", k.OPTIONAL, "Smallest price step, of the lowest prices where it depends on the price"),
+        Column("tick_step_prices", k.LEVEL_PRICES, "Prices above which the tick size changes, ascending", "tick_steps"),
+        Column("tick_step_sizes", k.LEVEL_QUANTITIES, "Tick size above each of tick_step_prices", "tick_steps"),
+        Column("lot_size", k.OPTIONAL, "Smallest quantity step, in what the exchange counts in"),
+        Column("min_quantity", k.OPTIONAL, "Smallest order, in what the exchange counts in"),
         Column("min_notional", k.OPTIONAL, "Smallest order in quote currency"),
-        Column("contract_multiplier", k.PRICE, "Base coin (inverse: quote currency) per contract"),
+        Column("contract_multiplier", k.PRICE, "Base coin (inverse: quote currency) per one of what the exchange's "
+               "streams count in"),
+        Column("contract_size", k.TEXT, "The exchange's own field of that meaning"),
         Column("inverse", k.FLAG, "True for contracts counted in quote currency and settled in base coin"),
         Column("expiry", k.TIME_US, "Expiry. UTC, microseconds. 1970: none", "expiry_us"),
         Column("strike", k.OPTIONAL, "Strike price of an option"),
@@ -397,7 +440,7 @@ INSTRUMENTS = Table(
     "",
     0,
     _received,
-)
+)  # fmt: skip
 MARK_PRICES = Table(
     "mark_prices",
     types.MarkPrice,
@@ -457,7 +500,7 @@ LIQUIDATIONS = Table(
         EVENT_TIME,
         Column("liquidation_id", k.TEXT, "Id, empty where the exchange gives none"),
         Column("side", k.SIDE, "Side of the liquidation order"),
-        Column("price", k.PRICE, "Order price in quote currency"),
+        Column("price", k.PRICE, "Price of the order or of bankruptcy, as the exchange gives it, in quote currency"),
         Column("quantity", k.PRICE, "Quantity in base coin"),
         Column("average_price", k.OPTIONAL, "Average fill price"),
         Column("raw_quantity", k.OPTIONAL, "Quantity as the exchange counts it (contracts)"),
@@ -477,8 +520,8 @@ LONG_SHORT = Table(
         Column("period", k.NAME, "Length of the period it covers (5m, 1h)"),
         EVENT_TIME,
         Column("ratio", k.PRICE, "Long divided by short"),
-        Column("long", k.OPTIONAL, "Long share or volume"),
-        Column("short", k.OPTIONAL, "Short share or volume"),
+        Column("long", k.OPTIONAL, "Long share as a fraction, of taker_volume the quantity bought in base coin"),
+        Column("short", k.OPTIONAL, "Short share as a fraction, of taker_volume the quantity sold in base coin"),
     ),
     ("ratio_kind", "period", "event_time"),
     "toYYYYMM(event_time)",
@@ -501,9 +544,42 @@ VOLATILITY = Table(
     _received,
 )
 
+ARBITRAGE = Table(
+    "arbitrage",
+    types.Arbitrage,
+    topics.MD_ARBITRAGE,
+    "Episodes in which an instrument could be bought on one market and sold higher on another, net of fees",
+    (
+        Column("opened_time", k.TIME_US, "Our clock when the quote came that opened the episode. UTC, microseconds",
+               "opened_time_us"),
+        Column("episode_id", k.TEXT, "Names the episode"),
+        Column("sequence", k.COUNT, "Of the row within its episode, from 0"),
+        Column("action", k.NAME, "open, update or close"),
+        Column("reason", k.NAME, "Why it ended: gone (the prices met), stale or disconnected. Empty before"),
+        Column("buy_exchange", k.NAME, "Exchange to buy on"),
+        Column("buy_market", k.NAME, "Market segment to buy on"),
+        Column("buy_symbol", k.NAME, "Symbol to buy"),
+        Column("buy_price", k.PRICE, "Best ask there, quote currency"),
+        Column("sell_exchange", k.NAME, "Exchange to sell on"),
+        Column("sell_market", k.NAME, "Market segment to sell on"),
+        Column("sell_symbol", k.NAME, "Symbol to sell"),
+        Column("sell_price", k.PRICE, "Best bid there, quote currency"),
+        Column("quantity", k.PRICE, "What both quotes have, base coin"),
+        Column("net_profit", k.PRICE, "For the whole quantity, after the fees of both sides, quote currency"),
+        Column("net_profit_bps", k.PRICE, "The same in basis points of what the purchase costs with its fee"),
+        EVENT_TIME,
+    ),
+    ("opened_time", "episode_id", "sequence", "action"),
+    "toYYYYMM(opened_time)",
+    3650,
+    whose=(Column("instrument", k.NAME, "Canonical name of what is bought and sold (BTC-USDT)"),),
+    whose_key=("instrument",),
+)  # fmt: skip
+
 TABLES: tuple[Table, ...] = (
     TRADES, BOOK_DELTAS, BOOK_SNAPSHOTS, QUOTES, KLINES, VENUE_KLINES, KLINE_RESIDUALS, TICKERS, GAPS, FEED_STATUS,
     DEAD_LETTERS, INSTRUMENTS, MARK_PRICES, FUNDING, OPEN_INTEREST, LIQUIDATIONS, LONG_SHORT, VOLATILITY,
+    ARBITRAGE,
 )  # fmt: skip
 
 TABLE_OF: dict[tuple[str, type], Table] = {(table.topic.name, table.record): table for table in TABLES}
@@ -515,7 +591,11 @@ PRODUCES_NO_ROW: dict[tuple[str, str], str] = {
     ("md.trade", "gap"): "a copy under the trades' key for the candles; md.gap is stored",
     ("md.book", "book"): "fast view of the best levels for live use; deltas and snapshots hold the same and more",
     ("md.book_reply", "book_snapshot"): "answer to one consumer's question, outside the replay promise",
-    ("md.arbitrage", "arbitrage"): "no application publishes it yet",
+    ("md.bbo_merged", "bbo"): "md.bbo over again by another key; md.bbo is stored",
+    ("md.bbo_merged", "heartbeat"): "as in md.bbo",
+    ("md.bbo_merged", "feed_status"): "as in md.bbo",
+    ("md.bbo", "heartbeat"): "time as data, for the age of quotes; carries no market data",
+    ("md.bbo", "feed_status"): "a copy under the quotes' key for the arbitrage processor; md.feed_status is stored",
     ("md.quality", "quality"): "no application publishes it yet",
 }
 """(topic, record kind) that is published but stored in no table, and why."""

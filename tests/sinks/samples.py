@@ -97,12 +97,65 @@ def feed_status(**over: Any) -> t.FeedStatus:
     return t.FeedStatus(**{**WHOSE, "channel": "trade", "state": "connected", "connection": "ingest-0-1-1", **over})
 
 
+def heartbeat(**over: Any) -> t.Heartbeat:
+    return t.Heartbeat(**{**WHOSE, "event_time_us": AT_US, "connection": "ingest-0-1-1", **over})
+
+
 def dead_letter(**over: Any) -> t.DeadLetter:
     fields = {
         "reason": "implausible", "detail": "negative price", "channel": "trade", "raw_topic": "raw.trade",
         "raw_partition": 1, "raw_offset": "42", "payload": '{"p":"-1"}',
     }  # fmt: skip
     return t.DeadLetter(**{**WHOSE, **fields, **over})
+
+
+def arbitrage(number: int = 0, **over: Any) -> t.Arbitrage:
+    fields = {
+        "instrument": "BTC-USDT", "episode_id": "BTC-USDT:binance.spot.BTCUSDT:kraken.spot.BTC/USDT:1",
+        "sequence": number, "action": "update" if number else "open", "buy_exchange": "binance", "buy_market": "spot",
+        "buy_symbol": "BTCUSDT", "buy_price": "87012.34", "sell_exchange": "kraken", "sell_market": "spot",
+        "sell_symbol": "BTC/USDT", "sell_price": "87412.5", "quantity": "0.25", "net_profit": "12.5",
+        "net_profit_bps": "5.7461", "opened_time_us": AT_US, "event_time_us": AT_US + number,
+        "recv_time_ns": "1767225600123456789",
+    }  # fmt: skip
+    return t.Arbitrage(**{**fields, **over})
+
+
+def contracts() -> list[tuple[str, Any]]:
+    """Records as venues of derivatives make them: own units beside, values left out, odd values that are true."""
+    at: dict[str, Any] = {"event_time_us": AT_US + 1}
+    whose = {**WHOSE, "exchange": "okx", "market": "future"}
+    untold = dict.fromkeys(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id"), "")
+    inverse = {"multiplier": "100", "inverse": True}
+    return [
+        ("md.trade", trade(3, raw_quantity="1", venue_trade_id="ETH-123", liquidation=True)),
+        ("md.book_delta", book_delta(9, **inverse)),
+        ("md.book_snapshot", book_snapshot(9, **inverse)),
+        ("md.bbo", bbo(9, raw_bid_quantity="150", raw_ask_quantity="25")),
+        ("md.bbo", bbo(10, bid_price="", bid_quantity="")),
+        ("md.kline", kline(5, proof="connection")),
+        ("md.venue_kline", venue_kline(5, **untold, last_trade_id="", trade_count=-1, volume="", raw_volume="7")),
+        ("md.ticker", ticker(9, last_price="", raw_volume="77")),
+        ("md.instrument", t.Instrument(
+            **{**whose, "symbol": "BTC-USD-260327"}, base="BTC", quote="USD", settle="BTC", status="live",
+            tick_size="0.1", tick_steps=[("100", "0.5"), ("1000", "1")], lot_size="1", contract_multiplier="100",
+            inverse=True, contract_size="100", expiry_us=AT_US, **at,
+        )),
+        ("md.mark_price", t.MarkPrice(**whose, mark_price="0", index_price="87000", **at)),
+        ("md.funding", t.Funding(**whose, rate="-0.000081", funding_time_us=AT_US, settled=True, **at)),
+        ("md.funding", t.Funding(**whose, rate="0", next_rate="", funding_time_us=AT_US, interval_ms=28_800_000, **at)),
+        ("md.open_interest", t.OpenInterest(**whose, open_interest="0", raw_open_interest="0", value="0", **at)),
+        ("md.liquidation", t.Liquidation(
+            **whose, side="buy", price="1.5", quantity="2", average_price="1.4", raw_quantity="200",
+            liquidation_id="7", **at,
+        )),
+        ("md.long_short", t.LongShort(
+            **whose, ratio_kind="taker_volume", period="1h", ratio="0.5", long="1", short="2", **at
+        )),
+        ("md.volatility", t.Volatility(**{**whose, "symbol": "BTC_USD"}, index="btc_usd", value="45.17", **at)),
+        ("md.arbitrage", arbitrage(1)),
+        ("md.arbitrage", arbitrage(2, action="close", reason="gone", net_profit="-0.5", event_time_us=0)),
+    ]  # fmt: skip
 
 
 def every_kind() -> list[tuple[str, Any]]:
@@ -128,4 +181,5 @@ def every_kind() -> list[tuple[str, Any]]:
         ("md.liquidation", t.Liquidation(**WHOSE, side="sell", price="1", quantity="2", sampled=True, **at)),
         ("md.long_short", t.LongShort(**WHOSE, ratio_kind="global_account", period="5m", ratio="1.2", **at)),
         ("md.volatility", t.Volatility(**WHOSE, index="BTC-DVOL", value="55.1", **at)),
+        ("md.arbitrage", arbitrage()),
     ]

@@ -46,10 +46,21 @@ def test_bytes_find_their_table(topic: str, record: Any) -> None:
     assert unstorable(table, row(record)) is None
 
 
+@pytest.mark.parametrize(("topic", "record"), samples.contracts(), ids=lambda v: v if isinstance(v, str) else "")
+def test_what_venues_of_contracts_say_can_be_stored(topic: str, record: Any) -> None:
+    table = tables.TABLE_OF[topic, type(record)]
+    assert unstorable(table, row(record)) is None
+
+
 def test_samples_cover_every_table() -> None:
     assert {tables.TABLE_OF[topic, type(record)].name for topic, record in samples.every_kind()} == {
         table.name for table in tables.TABLES
     }
+
+
+@pytest.mark.parametrize("record", [samples.heartbeat(), samples.feed_status()])
+def test_time_and_connections_among_the_quotes_make_no_row(record: Any) -> None:
+    assert record_of("md.bbo", encode(record)) is None
 
 
 @pytest.mark.parametrize("topic", ["md.trade", "md.gap"])
@@ -70,7 +81,8 @@ def test_a_trade_becomes_exactly_these_cells() -> None:
         "trade_time": samples.AT_US + 7, "trade_id": 7, "trade_id_text": "", "aggregated": False,
         "price": "87012.34000000", "quantity": "0.00120000", "side": "buy", "first_trade_id": 0,
         "first_trade_id_text": "", "last_trade_id": 0, "last_trade_id_text": "", "raw_quantity": "",
-        "liquidation": False, "event_time": 0, "recv_time": 0, "_topic": "sim.md.trade", "_partition": 0, "_offset": 0,
+        "liquidation": False, "venue_trade_id": "",
+        "event_time": 0, "recv_time": 0, "_topic": "sim.md.trade", "_partition": 0, "_offset": 0,
     }  # fmt: skip
 
 
