@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator import usdm
 from simulator.dialect import Segment
 
-SEGMENTS: tuple[Segment, ...] = ()
+SEGMENTS: tuple[Segment, ...] = (usdm.SEGMENT,)
