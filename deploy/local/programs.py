@@ -36,6 +36,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program("books", "pipeline", "processors.books"),
     Program("klines", "pipeline", "processors.klines"),
     Program("reconcile", "pipeline", "processors.reconcile"),
+    Program("arbitrage", "pipeline", "processors.arbitrage"),
     Program("clickhouse-sink", "pipeline", "sinks.clickhouse"),
     Program("redis-sink", "pipeline", "sinks.redis"),
     Program("api", "pipeline", "api"),

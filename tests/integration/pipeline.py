@@ -12,7 +12,13 @@ from typing import Any
 from runtime.config import Config
 from tests.integration.services import Service
 
-PROCESSORS = ("processors.normalise", "processors.books", "processors.klines", "processors.reconcile")
+PROCESSORS = (
+    "processors.normalise",
+    "processors.books",
+    "processors.klines",
+    "processors.reconcile",
+    "processors.arbitrage",
+)
 SINKS = ("sinks.clickhouse", "sinks.redis")
 
 ServiceFactory = Callable[..., contextlib.AbstractContextManager[Service]]
