@@ -7,13 +7,14 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from ingest.budget import WeightBudget
-from ingest.control import Control, Subscription, configured, encode_subscription, seeds
-from ingest.market import Market
+from ingest.addresses import Addresses
+from ingest.control import Control, Subscription, encode_subscription
+from ingest.desired import Desired
+from ingest.market import Market, Surroundings
 from ingest.memory import give_back
 from ingest.metrics import GAUGES, MARKET, Metrics, events
 from ingest.plan import shard_of
@@ -62,7 +63,9 @@ class App:
         self._dead_topic = topic_name(prefix, MD_DEAD_LETTER)
         self._subscription_topic = topic_name(prefix, CONTROL_SUBSCRIPTION)
         self.markets: dict[tuple[str, str], Market] = {}
-        self._held: dict[str, Subscription | None] = {}
+        self._addresses = Addresses(self._config, self._pod, self.metrics)
+        self._desired = Desired(self._config, self._mine)
+        self._seeding = False
         self._changed: dict[str, Subscription | None] = {}
         self._apply_at: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -109,6 +112,7 @@ class App:
         await asyncio.gather(*(market.stop() for market in self.markets.values()))
         ticking.cancel()
         control.stop()
+        await self._addresses.close()
         self.producer.close(self._config.ingest.stop_timeout_s)
         events.stopped(self.metrics.producer.delivered, self._spill.size_bytes)
 
@@ -159,24 +163,22 @@ class App:
     # --- capture ---
 
     def _make_markets(self) -> None:
-        budgets: dict[str, WeightBudget] = {}
+        around = Surroundings(
+            config=self._config,
+            publish=self.producer.publish,
+            metrics=self.metrics,
+            next_conn=self._next_conn,
+            may_connect=lambda: not self._paused,
+            env=os.environ,
+            on_task_done=self._on_task_done,
+            on_selected=self._on_selected,
+            selected_before=self._desired.before,
+        )
         for exchange, markets in self._config.exchanges.items():
             for name, market in markets.items():
-                venue = find_venue(exchange, name)
-                share = self._config.ingest.rest_budget_share
-                weight = venue.protocol.limits.rest_pools[""].weight
-                self.markets[exchange, name] = Market(
-                    venue,
-                    market,
-                    self._config,
-                    self.producer.publish,
-                    self.metrics,
-                    self._next_conn,
-                    lambda: not self._paused,
-                    os.environ,
-                    budgets.setdefault(market.rest_url, WeightBudget(weight, share)),
-                    self._on_task_done,
-                )
+                pools = self._addresses.pools(market.rest_url)
+                attempts = self._addresses.attempts(market.ws_url)
+                self.markets[exchange, name] = Market(find_venue(exchange, name), market, around, pools, attempts)
 
     def _next_conn(self) -> str:
         """Identity of a connection: `{pod}-{start ms}-{number}`."""
@@ -188,13 +190,11 @@ class App:
 
     async def _capture(self) -> None:
         """Begin with the desired state as far as it is known: the configuration, and what others decided."""
-        wanted = configured(self._config, self._mine)
         for market in self.markets.values():
             await market.start()
         self._capturing = True
         self._changed = {}
-        decided = {key: s for key, s in self._held.items() if s is None or s.source != "config"}
-        await self._apply({**wanted, **decided})
+        await self._apply({**self._desired.wanted(), **self._desired.decided()})
         settings = self._config.ingest
         streams = sum(m.streams() for m in self.markets.values())
         symbols = sum(len(m.symbols()) for m in self.markets.values())
@@ -204,19 +204,38 @@ class App:
     async def _seed(self, control: Control) -> None:
         """Write the configuration's wishes, once all that others decided earlier is known."""
         await control.caught_up.wait()
+        self._seeding = True
+        self._write_seeds(self._desired.seeds())
+
+    def _write_seeds(self, seeds: dict[str, Subscription | None]) -> None:
         now_ms = time.time_ns() // 1_000_000
-        for key, subscription in seeds(configured(self._config, self._mine), self._held, self._mine).items():
-            self._held[key] = subscription
+        for key, subscription in seeds.items():
+            self._desired.held[key] = subscription
             value = b"" if subscription is None else encode_subscription(subscription)
             self.producer.publish(
                 Record(self._subscription_topic, key.encode(), value, [], now_ms, subscription is None)
             )
 
+    def _on_selected(self, name: tuple[str, str], symbols: Mapping[str, tuple[str, ...]]) -> None:
+        """A market's rules select these symbols now: follow, and say so in control.subscription."""
+        before = self._desired.before(name)
+        self._desired.select(name, symbols)
+        joined, left = sorted(set(symbols) - before), sorted(before - set(symbols))
+        if joined or left:
+            events.selected(".".join(name), joined, left)
+            self.metrics.count("selection_changes", *name, "joined", by=len(joined))
+            self.metrics.count("selection_changes", *name, "left", by=len(left))
+        changes = self._desired.seeds()
+        if self._seeding:  # else `_seed` writes them, when all that others decided is known
+            self._write_seeds(changes)
+        self._spawn(self._apply(changes))
+
     def _on_subscription(self, key: str, subscription: Subscription | None) -> None:
         """A record of control.subscription, old or new."""
-        if self._held.get(key, Subscription(["?"])) == subscription:
+        held = self._desired.held
+        if held.get(key, Subscription(["?"])) == subscription:
             return
-        self._held[key] = subscription
+        held[key] = subscription
         if self._capturing:
             self._changed[key] = subscription
             if self._apply_at is None:
@@ -252,7 +271,7 @@ class App:
         key = parse_key(text)
         market = self.markets.get((key.exchange, key.market))
         if market is not None and self._mine(text):
-            market.snapshots.demand(key.symbol, request.update_id)
+            market.books.demand(key.symbol, request.update_id)
 
     def _refused(self, record: Record, reason: str) -> None:
         """Kafka will never take this record: keep it as a dead letter, unless it is one."""
@@ -305,6 +324,7 @@ class App:
             "queue_records": lambda: self.producer.outstanding,
             "spill_bytes": lambda: self._spill.size_bytes,
             "spilling": lambda: float(self.producer.spilling),
+            "rest_budget_alone": lambda: float(self._addresses.alone),
         }
         for name, read in own.items():
             self.metrics.gauge(name, lambda read=read: [((), read())])  # type: ignore[misc]
@@ -342,4 +362,10 @@ def check(config: Config) -> None:
         raise ConfigError("no exchange is configured (exchanges: ...): nothing to capture")
     for exchange, markets in config.exchanges.items():
         for name, market in markets.items():
-            find_venue(exchange, name).protocol.streams(market.symbols, market.channels)
+            protocol = find_venue(exchange, name).protocol
+            protocol.streams(market.symbols, market.channels)
+            for number, rule in enumerate(market.select):
+                protocol.streams(rule.symbols, rule.channels or market.channels)
+                if rule.top is not None and protocol.volume_request() is None:
+                    where = f"exchanges.{exchange}.{name}.select.{number}.top"
+                    raise ConfigError(f"{where}: this venue does not tell the turnover of its symbols")

@@ -1,15 +1,14 @@
-"""The REST weight budget of one venue and address: what may be asked now, and when it may be asked again.
+"""One REST weight budget (a pool of a venue, for one address): what may be asked now, and when it may be asked again.
 
-The venue counts weight per clock minute; we never use more than our share in ANY 60 seconds, which is stricter and
-needs no knowledge of the venue's clock. What others behind the same address use is learned from the venue's own
-count in its replies. Pure: times are monotonic seconds given by the caller.
+Venues count weight per clock minute or the like; we never use more than our share in ANY span of that length, which is
+stricter and needs no knowledge of the venue's clock. What others behind the same address use is learned from the
+venue's own count in its replies, where it has one. Pure: times are monotonic seconds given by the caller.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-WINDOW_S = 60.0
 REFUSED_WAIT_S = 60.0
 """Pause after a 429 that names no Retry-After: the venue's counter has turned by then."""
 BANNED_WAIT_S = 120.0
@@ -17,23 +16,24 @@ BANNED_WAIT_S = 120.0
 
 
 class WeightBudget:
-    """Weight spent in the last minute, and the venue's orders to wait."""
+    """Weight spent in the last `window_s`, and the venue's orders to wait."""
 
-    def __init__(self, weight_per_min: int, share: float) -> None:
-        self.allowed = max(1, int(weight_per_min * share))
+    def __init__(self, weight: int, share: float, window_s: float = 60.0) -> None:
+        self.allowed = max(1, int(weight * share))
+        self.window_s = window_s
         self.blocked_until_s = 0.0
         self._spent: deque[tuple[float, int]] = deque()
         self._sum = 0
 
     def used(self, now_s: float) -> int:
-        """Weight of the last 60 seconds, ours and what the venue says of others."""
-        while self._spent and self._spent[0][0] <= now_s - WINDOW_S:
+        """Weight of the last window, ours and what the venue says of others."""
+        while self._spent and self._spent[0][0] <= now_s - self.window_s:
             self._sum -= self._spent.popleft()[1]
         return self._sum
 
     def peek(self, now_s: float) -> int:
         """The same without forgetting what is old: for other threads."""
-        return sum(weight for at_s, weight in list(self._spent) if at_s > now_s - WINDOW_S)
+        return sum(weight for at_s, weight in list(self._spent) if at_s > now_s - self.window_s)
 
     def wait_s(self, weight: int, now_s: float, share: float = 1.0) -> float:
         """0 when a request of `weight` may go now, else seconds until it may.
@@ -48,7 +48,7 @@ class WeightBudget:
             for at_s, spent in self._spent:
                 freed += spent
                 if freed >= over:
-                    return max(wait, at_s + WINDOW_S - now_s)
+                    return max(wait, at_s + self.window_s - now_s)
         return wait
 
     def spend(self, weight: int, now_s: float) -> None:
@@ -63,15 +63,19 @@ class WeightBudget:
             self.spend(others, now_s)
 
     def refused(self, status: int, retry_after_s: float | None, ban_s: float | None, now_s: float) -> float:
-        """The venue said 429 (too fast) or 418 (banned). Returns how long nothing may be asked.
+        """The venue said 429 (too fast), 418 (banned) or 403 (shut out). Returns how long nothing may be asked.
 
         `ban_s`: seconds until the end of the ban that the body names; the longest order counts.
         """
         wait = max(retry_after_s or 0.0, ban_s or 0.0)
         if wait <= 0:
-            wait = BANNED_WAIT_S if status == 418 else REFUSED_WAIT_S
-        self.blocked_until_s = max(self.blocked_until_s, now_s + wait)
+            wait = BANNED_WAIT_S if status in (418, 403) else REFUSED_WAIT_S
+        self.block(wait, now_s)
         return wait
+
+    def block(self, wait_s: float, now_s: float) -> None:
+        """Nothing may be asked for so long; never shortens an earlier order."""
+        self.blocked_until_s = max(self.blocked_until_s, now_s + wait_s)
 
 
 def retry_after_s(header: str | None) -> float | None:

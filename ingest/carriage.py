@@ -67,6 +67,11 @@ class Carriage:
             group = self.groups[topic, key] = Group(topic, key, symbol)
         return group
 
+    def lines_of(self, channel: str, symbol: str) -> list[Line]:
+        """All lines recorded where this channel of the symbol is."""
+        group = self.groups.get((self._host.records.topic(channel), self._host.records.key(symbol)))
+        return list(group.lines.values()) if group is not None else []
+
     # --- records ---
 
     def announce_if_quiet(self, group: Group, recv_ns: int) -> None:

@@ -91,23 +91,27 @@ class Connection:
         if line is not None and line.shared is not None and symbol in line.shared:
             self._carriage.part(line, symbol, "unsubscribed", recv_ns)
 
-    def renew(self, name: str, recv_ns: int) -> bool:
-        """Unsubscribe and subscribe again, so that the stream begins anew. Noted in raw.control. False: not here."""
-        stream = self._wanted.get(name)
-        if stream is None or name not in self.lines or self.ended:
+    def renew_book(self, symbol: str, recv_ns: int) -> bool:
+        """Unsubscribe the symbol's book and subscribe it again, so that it begins anew. Noted in raw.control. False:
+        it is not carried here."""
+        stream = self._book_stream(symbol)
+        if stream is None:
             return False
-        if name not in self._leaving:
-            self._note("renewed", [name], recv_ns)
+        if stream.name not in self._leaving:
+            self._note("renewed", [stream.name], recv_ns)
             self._requests.ask("renew", [stream])
         return True
 
-    def request_book(self, name: str) -> bool:
-        """Ask for the whole book of a stream. False: it is not carried here."""
-        stream = self._wanted.get(name)
-        if stream is None or self.ended:
-            return False
-        self._requests.ask("book", [stream])
-        return True
+    def request_book(self, symbol: str) -> bool:
+        """Ask for the symbol's whole book. False: it is not carried here."""
+        stream = self._book_stream(symbol)
+        if stream is not None:
+            self._requests.ask("book", [stream])
+        return stream is not None
+
+    def _book_stream(self, symbol: str) -> Stream | None:
+        lines = () if self.ended else self._carriage.lines_of("book", symbol)
+        return next((n.stream for n in lines if n.is_book and n.stream.name in self._wanted), None)
 
     def _send_due(self, now_s: float) -> None:
         for method, streams in self._requests.send_due(now_s):

@@ -22,7 +22,7 @@ from msgspec import Struct
 from ingest.metrics import events
 from marketdata.control import SnapshotRequest
 from marketdata.errors import UnparsableFrame
-from marketdata.keys import Key, parse_key
+from marketdata.keys import parse_key
 from marketdata.topics import CONTROL_SNAPSHOT, CONTROL_SUBSCRIPTION, topic_name
 from runtime.config import Config
 
@@ -41,17 +41,6 @@ class Subscription(Struct, frozen=True, omit_defaults=True):
 encode_subscription = msgspec.json.Encoder().encode
 _subscription = msgspec.json.Decoder(Subscription).decode
 _snapshot_request = msgspec.json.Decoder(SnapshotRequest).decode
-
-
-def configured(config: Config, mine: Callable[[str], bool]) -> dict[str, Subscription]:
-    """What the configuration wants captured by this shard, by key."""
-    return {
-        key: Subscription(list(market.channels), "config")
-        for exchange, markets in config.exchanges.items()
-        for name, market in markets.items()
-        for symbol in market.symbols
-        if mine(key := str(Key(exchange, name, symbol)))
-    }
 
 
 def seeds(

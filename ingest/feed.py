@@ -21,6 +21,8 @@ from venues.contract import Stream
 ATTEMPTS_SHARE = 0.8
 """Of the venue's connection attempts per 5 minutes; others may live behind the same address."""
 ATTEMPTS_SPAN_S = 300.0
+ATTEMPTS_AT_ONCE = 3
+"""In one second; more only where the venue allows more than one a second on average."""
 ROTATION_JITTER = 0.1
 """Connections opened together must not all be replaced together: each rotates up to this part earlier."""
 REPLACEMENT_WAIT_FACTOR = 2.0
@@ -30,6 +32,21 @@ BOOKS_WAIT_S = 600.0
 GONE_POLL_S = 0.05
 
 
+class Attempts:
+    """Connection attempts to one address: within the venue's bound per 5 minutes, and a few at most at once."""
+
+    def __init__(self, per_5_min: int) -> None:
+        self._long = Window(int(per_5_min * ATTEMPTS_SHARE), ATTEMPTS_SPAN_S)
+        self._short = Window(max(ATTEMPTS_AT_ONCE, int(per_5_min / ATTEMPTS_SPAN_S)), 1.0)
+
+    def wait_s(self, now_s: float) -> float:
+        return max(self._long.wait_s(now_s), self._short.wait_s(now_s))
+
+    def take(self, now_s: float) -> None:
+        self._long.take(now_s)
+        self._short.take(now_s)
+
+
 @dataclass(frozen=True)
 class Around:
     """What all feeds of a market share."""
@@ -37,14 +54,10 @@ class Around:
     ws_url: str
     proxy: str | None
     settings: Ingest
-    attempts: Window
+    attempts: Attempts
     next_conn: Callable[[], str]
     may_connect: Callable[[], bool]
     """False while the spill is full: nowhere to put frames."""
-
-
-def attempts_window(per_5_min: int) -> Window:
-    return Window(int(per_5_min * ATTEMPTS_SHARE), ATTEMPTS_SPAN_S)
 
 
 class Link:

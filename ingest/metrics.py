@@ -114,6 +114,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "snapshots": ("Book snapshots asked for", (*MARKET, "outcome")),
     "snapshot_requests": ("Snapshots wanted by book processors", (*MARKET, "outcome")),
     "rest_refusals": ("REST requests the venue refused for rate", (*MARKET, "status")),
+    "rest_budget_failures": ("Times Redis did not answer for a shared budget: each pod keeps to its own part", ()),
+    "polls": ("REST polls by what came of them", (*MARKET_CHANNEL, "outcome")),
+    "book_recoveries": ("Books brought back through their stream", (*MARKET, "way")),
+    "selection_changes": ("Symbols that a selection rule brought in or let go", (*MARKET, "change")),
     "book_gaps": ("Updates missing from a book's stream", MARKET),
     "instrument_changes": ("Instrument metadata records written", MARKET),
     "spill_torn_tails": ("Spill segments with a torn tail, cut at start", ()),
@@ -125,11 +129,16 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "streams_subscribed": ("Streams wanted", MARKET),
     "streams_silent": ("Streams that never delivered although the venue took the subscription", MARKET),
     "venue_clock_skew_seconds": ("The venue's clock minus ours", MARKET),
-    "rest_weight_used": ("REST weight of the last 60 s", MARKET),
+    "rest_weight_used": ("REST weight of the last window, all pools, as this process knows it", MARKET),
     "books_waiting": ("Books without an anchor", MARKET),
+    "symbols_captured": ("Symbols wanted", MARKET),
+    "symbols_unlisted": ("Symbols wanted that the venue does not list", MARKET),
+    "symbols_held": ("Symbols of which something waits for metadata", MARKET),
+    "polls_wanted": ("REST polls wanted", MARKET),
     "queue_records": ("Records in the Kafka client's hands", ()),
     "spill_bytes": ("Bytes waiting on disk", ()),
     "spilling": ("1 while records go to disk", ()),
+    "rest_budget_alone": ("1 while Redis is away and this pod keeps to its own part of a shared REST budget", ()),
 }
 
 
@@ -202,6 +211,26 @@ class Events:
     def rest_failed(self, market: str, what: str, error: str) -> None:
         self._now_and_then(
             logging.WARNING, "REST request failed", market + what, market=market, request=what, error=error
+        )
+
+    def budget_alone(self, place: str, error: str) -> None:
+        self._say(
+            logging.WARNING, "Redis is away: this pod keeps to its own part of the REST budget", budget=place,
+            error=error,
+        )  # fmt: skip
+
+    def budget_shared_again(self, place: str) -> None:
+        self._say(logging.INFO, "the REST budget is shared again", budget=place)
+
+    def selected(self, market: str, joined: list[str], left: list[str]) -> None:
+        self._say(
+            logging.INFO, "the selection changed", market=market, joined=joined[:50], left=left[:50],
+            joined_count=len(joined), left_count=len(left),
+        )  # fmt: skip
+
+    def book_recovery(self, market: str, symbol: str, way: str, conn: str) -> None:
+        self._now_and_then(
+            logging.WARNING, "a book is brought back", market + way, market=market, symbol=symbol, way=way, conn=conn
         )
 
     def no_metadata(self, market: str, waited_s: float) -> None:

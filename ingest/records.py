@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from marketdata.codec import encoder, payload_text
-from marketdata.raw import LIMIT_HEADER, ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
+from marketdata.raw import LIMIT_HEADER, PATH_HEADER, ConnectedValue, DisconnectedValue, HeartbeatValue, encode_value
 from marketdata.topics import CHANNEL_TOPICS, MD_DEAD_LETTER, RAW_BBO, RAW_BOOK, RAW_CONTROL, RAW_TRADE, topic_name
 from marketdata.types import DeadLetter
 from runtime.config.stores import Environment
@@ -43,6 +43,8 @@ class Records:
         self._control = topic_name(self._prefix, RAW_CONTROL)
         self._dead = topic_name(self._prefix, MD_DEAD_LETTER)
         self._encode_typed = encoder("msgpack" if encoding == "msgpack" else "json")
+        self.topics = tuple(dict.fromkeys(topic_name(self._prefix, topic) for topic in CHANNEL_TOPICS.values()))
+        """Full names of all raw topics that channels are recorded in."""
         self.heartbeat_paces = {self._prefix + name: pace for name, pace in HEARTBEAT_PACES.items()}
 
     def topic(self, channel: str) -> str:
@@ -65,6 +67,12 @@ class Records:
         """A REST book snapshot, verbatim, on the connection it anchors; `levels` per side were asked for."""
         record = at.record("snapshot", body, channel="book")
         record.headers.append((LIMIT_HEADER, b"%d" % levels))
+        return record
+
+    def poll(self, at: Place, body: bytes, channel: str, path: str) -> Record:
+        """What a polled REST reply says of the symbol, verbatim; `path` (with query) was asked."""
+        record = at.record("poll", body, channel=channel)
+        record.headers.append((PATH_HEADER, path.encode()))
         return record
 
     def instrument(self, at: Place, metadata: bytes) -> Record:

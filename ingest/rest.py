@@ -1,19 +1,26 @@
-"""REST calls to one venue, each paid from its weight budget, with the venue's orders to wait obeyed."""
+"""REST calls to one venue, each paid from a weight budget, with the venue's orders to wait obeyed."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
-from ingest.budget import WeightBudget, retry_after_s
+from ingest.budget import retry_after_s
 from ingest.metrics import Metrics, events
+from ingest.pools import Pools
 from venues.contract import Request, VenueProtocol
 
-REFUSED_STATUS = (429, 418)
+REFUSED_STATUS = (429, 418, 403)
+REFUSAL_BYTES_MAX = 1000
+"""Some venues refuse with status 200 and a small body; larger ones are answers."""
+WAIT_S_MAX = 30.0
+"""The budget is looked at again at least this often while it allows nothing."""
+JITTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -24,26 +31,38 @@ class Answer:
     body: bytes
     recv_ns: int
     error: str = ""
+    refused: bool = False
+    """The venue told us to wait."""
 
     @property
     def ok(self) -> bool:
-        return self.status == 200
+        return self.status == 200 and not self.refused
+
+
+def path_of(request: Request) -> str:
+    """Path and query, as the `path` header of a `poll` record has them."""
+    return f"{request.path}?{urlencode(dict(request.query))}" if request.query else request.path
+
+
+def jittered(seconds: float) -> float:
+    """A little longer than that: what waits for the same moment must not all come at it."""
+    return seconds * (1 + JITTER * random.random())
 
 
 class Rest:
-    """One venue's REST API. Callers ask the budget first (`wait_s`); `get` spends."""
+    """One venue's REST API. `ask` waits for the budget; or callers `reserve` first, and `get` then."""
 
     def __init__(
         self,
         base_url: str,
         protocol: VenueProtocol,
-        budget: WeightBudget,
+        pools: Pools,
         metrics: Metrics,
         market: tuple[str, str],
         proxy: str | None,
         timeout_s: float,
     ) -> None:
-        self.budget = budget
+        self.pools = pools
         self._protocol = protocol
         self._metrics = metrics
         self._market = market
@@ -56,37 +75,46 @@ class Rest:
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=30.0),
         )
 
-    def get(self, request: Request) -> Coroutine[Any, Any, Answer]:
-        """One call, its weight spent at once; never raises on the network's or the venue's account."""
-        self.budget.spend(request.weight, time.monotonic())
-        return self._get(request)
+    async def reserve(self, request: Request, share: float = 1.0) -> float:
+        """Pay for the request; 0 when it may go now, else how long to wait."""
+        return await self.pools.reserve(request, share)
 
-    async def _get(self, request: Request) -> Answer:
+    async def ask(self, request: Request, share: float = 1.0) -> Answer:
+        """One call, as soon as the budget allows."""
+        while (wait_s := await self.reserve(request, share)) > 0:
+            await asyncio.sleep(min(jittered(wait_s), WAIT_S_MAX))
+        return await self.get(request)
+
+    async def get(self, request: Request) -> Answer:
+        """One call that is paid already; never raises on the network's or the venue's account."""
         try:
             reply = await self._client.get(self._base_url + request.path, params=dict(request.query))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             events.rest_failed(".".join(self._market), request.path, f"{type(exc).__name__}: {exc}")
             return Answer(0, b"", time.time_ns(), f"{type(exc).__name__}: {exc}")
-        answer = Answer(reply.status_code, reply.content, time.time_ns())
-        self._learn(reply, answer)
-        if not answer.ok and answer.status not in REFUSED_STATUS:
-            text = answer.body[:200].decode(errors="replace")
-            events.rest_failed(".".join(self._market), request.path, f"status {answer.status}: {text}")
-        return answer
+        recv_ns = time.time_ns()
+        refused = await self._learn(request, reply, recv_ns)
+        if reply.status_code != 200 and not refused:
+            text = reply.content[:200].decode(errors="replace")
+            events.rest_failed(".".join(self._market), request.path, f"status {reply.status_code}: {text}")
+        return Answer(reply.status_code, reply.content, recv_ns, refused=refused)
 
-    def _learn(self, reply: httpx.Response, answer: Answer) -> None:
-        """What the reply says about our budget: weight used by all, or an order to wait."""
-        now_s = time.monotonic()
+    async def _learn(self, request: Request, reply: httpx.Response, recv_ns: int) -> bool:
+        """What the reply says about our budget: weight used by all, or an order to wait (True)."""
         header = self._protocol.limits.rest_used_weight_header
         used = reply.headers.get(header, "") if header else ""
         if used.isdigit():
-            self.budget.observe(int(used), now_s)
-        if answer.status in REFUSED_STATUS:
-            until_ms = self._protocol.ban_until_ms(answer.status, answer.body)
-            ban_s = None if until_ms is None else until_ms / 1000 - time.time()
-            wait_s = self.budget.refused(answer.status, retry_after_s(reply.headers.get("Retry-After")), ban_s, now_s)
-            self._metrics.count("rest_refusals", *self._market, str(answer.status))
-            events.rest_refused(".".join(self._market), answer.status, wait_s)
+            await self.pools.observe(int(used))
+        status, body = reply.status_code, reply.content
+        small = status != 200 or len(body) <= REFUSAL_BYTES_MAX
+        until_ms = self._protocol.ban_until_ms(status, body) if small else None
+        if status not in REFUSED_STATUS and until_ms is None:
+            return False
+        ban_s = None if until_ms is None else until_ms / 1000 - recv_ns / 1e9
+        wait_s = await self.pools.refused(request, status, retry_after_s(reply.headers.get("Retry-After")), ban_s)
+        self._metrics.count("rest_refusals", *self._market, str(status))
+        events.rest_refused(".".join(self._market), status, wait_s)
+        return True
 
     async def close(self) -> None:
         await self._client.aclose()

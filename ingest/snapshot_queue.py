@@ -68,7 +68,10 @@ class SnapshotQueue:
         reanchor_interval_s: float,
         demand_interval_s: float,
         random: Callable[[], float],
+        deepens: bool = True,
     ) -> None:
+        """`deepens` False: anchors only, for books that live in their stream and need REST but for once."""
+        self._deepens = deepens
         self._levels_first = levels_first
         self._levels_deep = max(levels_first, levels_deep)
         self._reanchor_interval_s = reanchor_interval_s
@@ -110,10 +113,8 @@ class SnapshotQueue:
     def forget(self, symbol: str) -> None:
         self._books.pop(symbol, None)
 
-    @property
-    def waiting(self) -> int:
-        """Books that have updates and no anchor."""
-        return sum(1 for b in list(self._books.values()) if b.anchored_s is None)
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._books
 
     def next(self, now_s: float) -> Pick | None:
         """The most urgent book that may be fetched now; call `started` when it goes out."""
@@ -173,7 +174,7 @@ class SnapshotQueue:
             return None
         if book.wants is not None:
             return (book.wants, book.since_s) if book.urgent_at_s <= now_s else None
-        if book.anchored_s is None or book.deep_at_s > now_s:
+        if book.anchored_s is None or book.deep_at_s > now_s or not self._deepens:
             return None
         return (Why.REANCHOR if book.deep else Why.DEEPEN, max(book.deep_at_s, book.anchored_s))
 

@@ -9,13 +9,34 @@ from pydantic import Field, model_validator
 from runtime.config.base import Section
 
 
+class Select(Section):
+    """A rule that picks symbols: those it names, and those (tradable now) that meet all of its other conditions."""
+
+    symbols: list[str] = Field([], description="The venue's spelling")
+    patterns: list[str] = Field([], description="Globs like `BTC-*`: symbols that match one of them")
+    quotes: list[str] = Field([], description="Quote currencies")
+    top: int | None = Field(None, ge=1, description="The so many symbols with the highest 24 h turnover")
+    channels: list[str] | None = Field(None, description="Of these symbols; unset: the market's")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.symbols or self.patterns or self.quotes or self.top):
+            raise ValueError("a rule needs symbols, patterns, quotes or top")
+        return self
+
+
 class MarketConfig(Section):
     """One exchange's market segment."""
 
-    ws_url: str
-    rest_url: str
-    symbols: list[str] = Field(description="The venue's spelling")
+    ws_url: str = Field(description="Where its WebSockets are, without the venue's path")
+    rest_url: str = Field(description="Where its REST is, without the venue's path")
+    symbols: list[str] = Field([], description="The venue's spelling, in upper case")
     channels: list[str] = ["trade", "book", "bbo", "kline", "ticker"]
+    select: list[Select] = Field(
+        [],
+        description="Rules that pick more symbols; looked up again with every metadata refresh. A symbol that several "
+        "rules pick has the channels of all of them",
+    )
 
 
 class Ingest(Section):
@@ -53,6 +74,14 @@ class Ingest(Section):
     instruments_interval_s: float = Field(3600, description="How often the venue's metadata is asked for changes")
     instruments_wait_s: float = Field(15, description="Without metadata by then, capture begins all the same")
     rest_budget_share: float = Field(0.85, gt=0, le=1, description="Share of the venue's REST weight we may use")
+    rest_budget_shared: bool = Field(
+        False, description="Share the REST budgets with other pods through Redis; always so with more than one shard"
+    )
+    egress: str = Field(
+        "default",
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="Name of the public address this pod is seen under: pods of one name share the REST budgets",
+    )
     rest_timeout_s: float = 10.0
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ingest.control import Subscription, configured, encode_subscription, seeds
+from ingest.control import Subscription, encode_subscription, seeds
+from ingest.desired import Desired
 from runtime.config import Config
 
 BOTH = ["trade", "book"]
@@ -15,8 +16,8 @@ OURS = Subscription(BOTH, "config")
 
 
 def test_the_configuration_by_key() -> None:
-    assert configured(CONFIG, lambda _: True) == {A: OURS, B: OURS}
-    assert configured(CONFIG, lambda key: key == B) == {B: OURS}
+    assert Desired(CONFIG, lambda _: True).wanted() == {A: OURS, B: OURS}
+    assert Desired(CONFIG, lambda key: key == B).wanted() == {B: OURS}
 
 
 def test_only_what_nobody_decided_is_seeded() -> None:

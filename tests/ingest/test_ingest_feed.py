@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ingest.feed import Around, Feed, attempts_window
+from ingest.feed import Around, Attempts, Feed
 from ingest.lines import Host
 from ingest.plan import Group
 from marketdata.raw import connected_decoder, disconnected_decoder
@@ -68,7 +68,7 @@ async def running(
         on_shutdown=lambda conn: holder[0].rotate(conn),
     )
     numbers = itertools.count(1)
-    around = Around(venue.url, proxy, SETTINGS, attempts_window(300), lambda: f"pod-1-{next(numbers)}", may_connect)
+    around = Around(venue.url, proxy, SETTINGS, Attempts(300), lambda: f"pod-1-{next(numbers)}", may_connect)
     feed = Feed(Group(1, "", {s.name: s for s in streams(TRADE, BOOK)}), host, around)
     holder.append(feed)
     task = asyncio.create_task(feed.run())

@@ -62,8 +62,8 @@ def test_our_own_kinds() -> None:
         assert record.timestamp_ms == RECV_NS // 1_000_000
 
 
-def test_heartbeats_are_for_trades_and_books_only() -> None:
-    assert RECORDS.heartbeat_topics == {"sim.raw.trade", "sim.raw.book"}
+def test_quotes_have_fewer_heartbeats_than_trades_and_books_others_none() -> None:
+    assert RECORDS.heartbeat_paces == {"sim.raw.trade": 1, "sim.raw.book": 1, "sim.raw.bbo": 5}
 
 
 def test_control_frames_are_keyed_by_connection() -> None:

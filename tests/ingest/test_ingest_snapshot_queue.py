@@ -5,9 +5,8 @@ from itertools import pairwise
 from ingest.snapshot_queue import HEALTHY_S, Pick, SnapshotQueue, Why
 
 
-def queue(**over: float) -> SnapshotQueue:
-    settings = {"reanchor_interval_s": 1800.0, "demand_interval_s": 10.0, **over}
-    return SnapshotQueue(1000, 5000, random=lambda: 0.5, **settings)
+def queue(deepens: bool = True) -> SnapshotQueue:
+    return SnapshotQueue(1000, 5000, 1800.0, 10.0, lambda: 0.5, deepens)
 
 
 def take(q: SnapshotQueue, now_s: float) -> Pick | None:
@@ -150,4 +149,12 @@ def test_forgotten_books_are_gone() -> None:
     q.need("A", 0.0)
     q.forget("A")
     assert q.next(1.0) is None
-    assert q.waiting == 0
+    assert "A" not in q
+
+
+def test_books_of_the_stream_are_not_deepened() -> None:
+    q = queue(deepens=False)
+    anchored(q, "A", 0.0)
+    assert q.next(100_000.0) is None
+    q.need("A", 100_000.0)
+    assert q.next(100_000.0) == Pick("A", 1000, 1.0, Why.ANCHOR)

@@ -12,18 +12,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ingest.budget import WeightBudget
+from ingest.books import Books
 from ingest.instruments import Instruments
 from ingest.metrics import Metrics
+from ingest.pools import LocalLedger, Pools
 from ingest.records import Records
 from ingest.rest import Rest
-from ingest.snapshots import Snapshots
 from runtime.config.ingest import Ingest
 from runtime.config.stores import Environment
 from tests.ingest.ingest_kit import RECV_NS, VENUE, Log
 from tests.ingest.ingest_servers import connect_proxy, socks5_proxy, tcp_server, until
 from venues.binance.protocol import BinanceSpotProtocol
-from venues.contract import Request
+from venues.contract import Request, RestPool
 
 SETTINGS = Ingest(snapshot_demand_interval_s=0.3, reanchor_interval_s=1000)
 ROOM = 10_000
@@ -60,17 +60,32 @@ class FakeRest:
         return [parse_qs(urlsplit(t).query)["limit"][0] for t in self.asked if "depth" in t]
 
 
+class Hands:
+    """Connections that do nothing."""
+
+    def renew_book(self, conn: str, symbol: str) -> bool:
+        raise AssertionError(f"{symbol} on {conn}: books are anchored by REST here")
+
+    request_book = renew_book
+
+    def rotate(self, conn: str) -> None:
+        raise AssertionError(conn)
+
+    def seq_of(self, conn: str) -> int:
+        return 7
+
+
 class Run:
     def __init__(self, venue: FakeRest, rest: Rest, log: Log, metrics: Metrics) -> None:
         records = Records(Environment(), "binance", "spot")
         self.venue, self.rest, self.log, self.metrics = venue, rest, log, metrics
-        self.snapshots = Snapshots(VENUE, rest, records, log.add, metrics, SETTINGS, lambda _: 7)
+        self.books = Books(VENUE, rest, records, log.add, metrics, SETTINGS, Hands())
         self.instruments = Instruments(VENUE.protocol, rest, records, log.add, metrics, "pod-1-0")
 
     def update(self, first: int, last: int, conn: str = "c1", symbol: str = "BTCUSDT") -> None:
         data = f'{{"e":"depthUpdate","E":1700000000000,"s":"{symbol}","U":{first},"u":{last},"b":[],"a":[]}}'
         frame = f'{{"stream":"{symbol.lower()}@depth@100ms","data":{data}}}'.encode()
-        self.snapshots.on_frame(symbol, conn, frame, RECV_NS)
+        self.books.on_frame(symbol, conn, frame, RECV_NS)
 
     def outcomes(self, name: str) -> int:
         return self.metrics.counted("snapshots", "binance", "spot", name)
@@ -86,15 +101,16 @@ async def running(proxy: str | None = None, base_url: str | None = None) -> Asyn
     protocol.limits = replace(protocol.limits, rest_used_weight_header="X-MBX-USED-WEIGHT-1M")
     async with tcp_server(venue.handle) as port:
         url = base_url or f"http://127.0.0.1:{port}"
-        rest = Rest(url, protocol, WeightBudget(ROOM, 1.0), metrics, ("binance", "spot"), proxy, 2.0)
+        pools = Pools(LocalLedger({"": RestPool(ROOM, 60.0)}, 1.0))
+        rest = Rest(url, protocol, pools, metrics, ("binance", "spot"), proxy, 2.0)
         run = Run(venue, rest, log, metrics)
-        task = asyncio.create_task(run.snapshots.run())
+        task = asyncio.create_task(run.books.snapshots.run())
         try:
             yield run
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await run.snapshots.stop()
+            await run.books.snapshots.stop()
             await rest.close()
 
 
@@ -105,7 +121,7 @@ def drive(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def test_fetched_only_after_the_first_update_then_deepened() -> None:
     async def test() -> None:
         async with running() as run:
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             await asyncio.sleep(0.7)
             assert run.venue.asked == []
             run.update(95, 105)
@@ -116,7 +132,7 @@ def test_fetched_only_after_the_first_update_then_deepened() -> None:
             assert (headers.channel, headers.conn, headers.seq) == ("book", "c1", "7")
             assert record.value == b'{"lastUpdateId":100,"bids":[["1.0","1000"]],"asks":[]}'
             assert record.topic == "raw.book"
-            assert run.snapshots.waiting == 0
+            assert run.books.waiting == 0
 
     drive(test)
 
@@ -124,7 +140,7 @@ def test_fetched_only_after_the_first_update_then_deepened() -> None:
 def test_too_old_is_published_and_fetched_again() -> None:
     async def test() -> None:
         async with running() as run:
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             run.update(500, 505)
             await until(lambda: run.outcomes("too_old") >= 2)
             run.venue.last_id = 502
@@ -137,11 +153,11 @@ def test_too_old_is_published_and_fetched_again() -> None:
 def test_a_gap_brings_a_new_snapshot_a_reconnect_that_continues_does_not() -> None:
     async def test() -> None:
         async with running() as run:
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             run.update(95, 105)
             await until(lambda: len(run.published()) == 2)
-            run.snapshots.on_disconnected("BTCUSDT", "c1", "closed 1001")
-            run.snapshots.on_connected("BTCUSDT", "c2", False)
+            run.books.on_disconnected("BTCUSDT", "c1", "closed 1001")
+            run.books.on_connected("BTCUSDT", "c2", False)
             run.update(106, 110, "c2")
             await asyncio.sleep(0.6)
             assert len(run.published()) == 2
@@ -158,13 +174,13 @@ def test_a_gap_brings_a_new_snapshot_a_reconnect_that_continues_does_not() -> No
 def test_rotation_needs_no_snapshot() -> None:
     async def test() -> None:
         async with running() as run:
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             run.update(95, 105)
             await until(lambda: len(run.published()) == 2)
-            run.snapshots.on_connected("BTCUSDT", "c2", True)
+            run.books.on_connected("BTCUSDT", "c2", True)
             run.update(106, 107, "c2")
             run.update(106, 107, "c1")
-            run.snapshots.on_disconnected("BTCUSDT", "c1", "rotation")
+            run.books.on_disconnected("BTCUSDT", "c1", "rotation")
             run.update(108, 109, "c2")
             await asyncio.sleep(0.6)
             assert len(run.published()) == 2
@@ -176,7 +192,7 @@ def test_orders_to_wait_are_obeyed() -> None:
     async def test() -> None:
         async with running() as run:
             run.venue.instead = [(429, {"Retry-After": "1"}, b'{"code":-1003,"msg":"Too many requests"}')]
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             run.update(95, 105)
             loop = asyncio.get_running_loop()
             await until(lambda: run.outcomes("refused") == 1)
@@ -205,7 +221,7 @@ def test_how_long_a_refusal_lasts(status: int, headers: dict[str, str], body: by
             run.venue.instead = [(status, headers, data)]
             answer = await run.rest.get(Request("/api/v3/depth", {"symbol": "X", "limit": "5"}, 5))
             assert answer.status == status
-            assert abs(run.rest.budget.wait_s(1, time.monotonic()) - wait_s) < 2
+            assert abs(run.rest.pools.local.pools[""].wait_s(1, time.monotonic()) - wait_s) < 2
 
     drive(test)
 
@@ -217,8 +233,8 @@ def test_weight_others_use_is_learned() -> None:
         async with running() as run:
             run.venue.used = 9_990
             await run.rest.get(Request("/api/v3/depth", {"symbol": "X", "limit": "5"}, 5))
-            assert run.rest.budget.used(time.monotonic()) == 9_990
-            assert run.rest.budget.wait_s(50, time.monotonic()) > 50
+            assert run.rest.pools.local.pools[""].used(time.monotonic()) == 9_990
+            assert run.rest.pools.local.pools[""].wait_s(50, time.monotonic()) > 50
 
     drive(test)
 
@@ -226,17 +242,17 @@ def test_weight_others_use_is_learned() -> None:
 def test_demand_fetches_a_live_book_again_at_a_bounded_pace() -> None:
     async def test() -> None:
         async with running() as run:
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             run.update(95, 105)
             await until(lambda: len(run.published()) == 2)
-            run.snapshots.demand("BTCUSDT", "")
+            run.books.demand("BTCUSDT", "")
             await until(lambda: len(run.published()) == 3)
             for _ in range(20):
-                run.snapshots.demand("BTCUSDT", "")
+                run.books.demand("BTCUSDT", "")
                 await asyncio.sleep(0.03)
             await asyncio.sleep(0.4)
             assert 4 <= len(run.published()) <= 6
-            run.snapshots.demand("NOBODY", "")
+            run.books.demand("NOBODY", "")
             assert run.metrics.counted("snapshot_requests", "binance", "spot", "not_subscribed") == 1
 
     drive(test)
@@ -245,10 +261,10 @@ def test_demand_fetches_a_live_book_again_at_a_bounded_pace() -> None:
 def test_no_reply_is_retried() -> None:
     async def test() -> None:
         async with running(base_url="http://127.0.0.1:9") as run:
-            run.snapshots.on_connected("BTCUSDT", "c1", False)
+            run.books.on_connected("BTCUSDT", "c1", False)
             run.update(95, 105)
             await until(lambda: run.outcomes("failed") >= 2)
-            assert run.snapshots.waiting == 1
+            assert run.books.waiting == 1
 
     drive(test)
 
