@@ -32,7 +32,7 @@ def counts_contracts(record: AnyRecord) -> bool:
 
 def _converted(record: Any, ctx: Context) -> Any:
     convert = _CONVERSIONS.get(type(record))
-    return record if convert is None else convert(record, units_of(ctx.instrument, f"this {type(record).__name__}"))
+    return record if convert is None else convert(record, units_of(ctx.instrument, "a quantity"))
 
 
 def worth(contracts: str, units: Units) -> str:

@@ -58,16 +58,16 @@ class Kind(NamedTuple):
 
     pattern: re.Pattern[str]
     channel: str
-    event: str = ""
-    """The type (`e`) of its payloads; "" where they have none."""
-    route: str = ""
+    event: str
+    """The type (`e`) with which its payloads begin, before the event time; "" where they begin otherwise."""
+    route: str
     """First part of the path that serves it; "" where there is only one address."""
-    timed_by_layout: bool = True
-    """Its payloads begin with type and event time; else the time stands further behind."""
+    timed: bool
+    """Its payloads have an event time, somewhere."""
 
 
-def kind(pattern: str, channel: str, event: str = "", route: str = "", timed_by_layout: bool = True) -> Kind:
-    return Kind(re.compile(pattern), channel, event, route, timed_by_layout)
+def kind(pattern: str, channel: str, event: str = "", route: str = "", timed: bool = False) -> Kind:
+    return Kind(re.compile(pattern), channel, event, route, timed or bool(event))
 
 
 class _Known(NamedTuple):
@@ -245,8 +245,8 @@ class CombinedProtocol(PlainProtocol):
     def _remember(self, name: str, stream: Stream, of: Kind) -> None:
         if len(self._names) >= _CACHE_MAX:
             self._names.clear()
-        head = f'","data":{{"e":"{of.event}","E":'.encode() if of.event and of.timed_by_layout else b""
-        self._names[_encode(name)[1:-1]] = _Known(stream, Data(stream, None), head, len(head), bool(of.event))
+        head = f'","data":{{"e":"{of.event}","E":'.encode() if of.event else b""
+        self._names[_encode(name)[1:-1]] = _Known(stream, Data(stream, None), head, len(head), of.timed)
 
     # --- REST ---
 

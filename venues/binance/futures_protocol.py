@@ -37,7 +37,7 @@ _SPEED = r"(@\d+ms)?"
 KINDS: tuple[Kind, ...] = (
     kind(r"trade", "trade", "trade", PUBLIC),  # the route is measured by others, not documented
     kind(rf"depth{_SPEED}", "book", "depthUpdate", PUBLIC),
-    kind(r"bookTicker", "bbo", "bookTicker", PUBLIC, timed_by_layout=False),
+    kind(r"bookTicker", "bbo", "", PUBLIC, timed=True),
     kind(rf"depth\d+{_SPEED}", "partial_book", "depthUpdate", PUBLIC),
     kind(rf"rpiDepth{_SPEED}", "rpi_book", "depthUpdate", PUBLIC),
     kind(r"aggTrade", "agg_trade", "aggTrade", MARKET),
@@ -51,7 +51,7 @@ KINDS: tuple[Kind, ...] = (
     kind(r"compositeIndex", "composite_index", "compositeIndex", MARKET),
     kind(r"indexPrice(@1s)?", "index_price", "indexPriceUpdate", MARKET),
     # Not the venue's: Tardis' re-wrapped REST replies.
-    kind(r"depthSnapshot", "tardis_snapshot"),
+    kind(r"depthSnapshot", "tardis_snapshot", timed=True),
     kind(r"openInterest", "tardis_open_interest"),
 )
 """A subscribed stream must be in this table: its path cannot be guessed."""

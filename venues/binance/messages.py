@@ -191,9 +191,9 @@ class Payload(Struct):
     B: Any = None
     k: Any = None
     o: Any = None
-    st: int | None = None
+    st: Any = None
     """Of the futures: 1 USD-M, 2 COIN-M."""
-    cs: str = ""
+    cs: Any = ""
 
     @property
     def symbol(self) -> str:

@@ -59,11 +59,11 @@ KINDS = (
     kind(r"bookTicker", "bbo"),
     kind(r"kline_\w+(@\+08:00)?", "kline", "kline"),
     kind(r"ticker", "ticker", "24hrTicker"),
-    kind(r"ticker_\w+", "window_ticker"),
+    kind(r"ticker_\w+", "window_ticker", timed=True),
     kind(r"miniTicker", "mini_ticker", "24hrMiniTicker"),
     kind(r"avgPrice", "avg_price", "avgPrice"),
     kind(r"blockTrade", "block_trade", "blockTrade"),
-    kind(r"referencePrice", "reference_price", "referencePrice"),
+    kind(r"referencePrice", "reference_price"),
     kind(r"depth\d+(@100ms|@1000ms)?", "partial_book"),
     kind(r"depthSnapshot", "tardis_snapshot"),  # not the venue's: Tardis' re-wrapped REST replies
 )
