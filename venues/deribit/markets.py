@@ -31,7 +31,6 @@ def _venue(market: Market) -> Venue:
             "bbo": StreamRules(),
             "kline": StreamRules(closed_by_next=True),
             "ticker": StreamRules(),
-            "volatility": StreamRules(),
             "book": StreamRules(monotonic_ids=True),
         },
         book_sync=ChangeIdSequence,
@@ -41,6 +40,7 @@ def _venue(market: Market) -> Venue:
         recordings=("deribit/any", "deribit/options", "deribit/perpetual"),
         owns=_owns(market),
         unit_channels=frozenset(("trade", "book", "bbo", "ticker")) if market in INVERSE_MARKETS else frozenset(),
+        tradable=frozenset(("open", "active")),
     )
 
 
