@@ -101,7 +101,9 @@ def expected_keys(records: Iterable[tuple[str, Any]]) -> dict[str, set[Any]]:
 def test_every_kind_arrives_and_sigterm_writes_what_is_held(make_config: MakeConfig, service: ServiceFactory) -> None:
     config = make_config(sinks={"clickhouse": {"flush_interval_s": 600}})
     ensure_topics(config)
-    records = [*samples.every_kind(), ("md.trade", samples.gap()), ("md.trade", samples.trade(1))]
+    beat, status = samples.heartbeat(), samples.feed_status()
+    copies = [("md.trade", samples.gap()), ("md.bbo", beat), ("md.bbo", status)]
+    records = [*samples.every_kind(), *copies, ("md.trade", samples.trade(1))]
     produce(config, records)
     with service(MODULE, config) as sink:
         sink.wait_ready()

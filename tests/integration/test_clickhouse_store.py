@@ -60,7 +60,16 @@ def insert(writer: Writer, table: tables.Table, *records: Any, first_offset: int
     writer.insert(table, to_columns(table, rows), new_token())
 
 
-def test_the_schema_is_what_the_description_says(config: Config, admin: Client) -> None:
+def test_the_schema_is_what_the_description_says(config: Config) -> None:
+    check_schema(config)
+
+
+def check_schema(config: Config) -> None:
+    with connect(config) as admin:
+        _check_schema(admin)
+
+
+def _check_schema(admin: Client) -> None:
     sql = "SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() ORDER BY position"
     columns: dict[str, list[tuple[str, str, str]]] = {}
     for table, *rest in admin.execute(sql):
@@ -79,6 +88,35 @@ def test_the_schema_is_what_the_description_says(config: Config, admin: Client) 
     assert set(columns) == {"schema_versions"}
     (comment,) = admin.execute("SELECT comment FROM system.databases WHERE name = currentDatabase()")[0]
     assert comment.startswith("SIMULATED")
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(
+    make_config: MakeConfig, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, newest = make_config(), migrations.MIGRATIONS
+    (tmp_path / "0001_tables.sql").write_bytes((newest / "0001_tables.sql").read_bytes())
+    monkeypatch.setattr(migrations, "MIGRATIONS", tmp_path)
+    assert migrate(config) == [1]
+    with connect(config) as admin:
+        candle = f"""INSERT INTO {{}}_log (exchange, market, symbol, interval, open_time, volume, trade_count, _version)
+                     VALUES ('binance', 'spot', 'BTCUSDT', '1m', {samples.MINUTE_MS - 60_000}, 2.5, 7, 1)"""
+        for name in ("klines", "venue_klines"):
+            admin.execute(candle.format(name))
+        admin.execute(
+            "INSERT INTO trades_log (exchange, market, symbol, price) VALUES ('binance', 'spot', 'BTCUSDT', 3)"
+        )
+        monkeypatch.setattr(migrations, "MIGRATIONS", newest)
+        assert migrate(config) == [2]
+        assert migrate(config) == []
+        assert admin.execute("SELECT volume, trade_count, proof FROM klines") == [(Decimal("2.5"), 7, "ids")]
+        rows = admin.execute("SELECT volume, trade_count, raw_volume FROM venue_klines")
+        assert rows == [(Decimal("2.5"), 7, None)]
+        assert admin.execute("SELECT price, venue_trade_id FROM trades") == [(3, "")]
+    check_schema(config)
+    writer = Writer(config)
+    for topic, record in samples.contracts():
+        insert(writer, tables.TABLE_OF[topic, type(record)], record)
+    writer.close()
 
 
 def test_migrating_again_changes_nothing(config: Config) -> None:
@@ -113,8 +151,9 @@ def test_two_processes_may_start_at_once(make_config: MakeConfig) -> None:
 
 
 def test_an_edited_migration_is_refused(config: Config, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (migrations.MIGRATIONS / "0001_tables.sql").read_text()
-    (tmp_path / "0001_tables.sql").write_text(text + "-- edited\n")
+    for file in migrations.MIGRATIONS.glob("*.sql"):
+        edited = "-- edited\n" if file.name.startswith("0001") else ""
+        (tmp_path / file.name).write_text(file.read_text() + edited)
     monkeypatch.setattr(migrations, "MIGRATIONS", tmp_path)
     with pytest.raises(ConfigError, match="md5"):
         migrate(config)
@@ -143,6 +182,46 @@ def test_every_kind_is_stored_once_however_often_it_comes(config: Config, admin:
     for name, count in expected.items():
         assert admin.execute(f"SELECT count(), any(simulated) FROM {name}") == [(count, True)], name
         assert admin.execute(f"SELECT count() > {count} FROM {name}_log") == [(1,)], name
+
+
+def test_what_venues_of_contracts_say_comes_back_as_it_was(config: Config, admin: Client, writer: Writer) -> None:
+    for topic, record in samples.contracts():
+        table = tables.TABLE_OF[topic, type(record)]
+        insert(writer, table, record)
+        insert(writer, table, record, first_offset=7)
+
+    def rows(sql: str) -> Any:
+        return admin.execute(sql)
+
+    d = Decimal
+    assert rows("SELECT raw_quantity, venue_trade_id, liquidation FROM trades") == [(d(1), "ETH-123", True)]
+    for name in ("book_deltas", "book_snapshots"):
+        assert rows(f"SELECT multiplier, inverse FROM {name}") == [(d(100), True)]
+    assert rows("SELECT bid_price, raw_bid_quantity, raw_ask_quantity FROM quotes ORDER BY update_id") == [
+        (d("87012.33"), d(150), d(25)), (None, None, None),
+    ]  # fmt: skip
+    assert rows("SELECT proof, complete FROM klines") == [("connection", True)]
+    assert rows("SELECT volume, quote_volume, trade_count, taker_buy_volume, raw_volume, close FROM venue_klines") == [
+        (None, None, None, None, d(7), d(2)),
+    ]  # fmt: skip
+    assert rows("SELECT last_price, raw_volume FROM tickers") == [(None, d(77))]
+    assert rows("""SELECT tick_step_prices, tick_step_sizes, contract_size, contract_multiplier, inverse, min_notional
+                   FROM instruments""") == [([d(100), d(1000)], [d("0.5"), d(1)], "100", d(100), True, None)]
+    assert rows("SELECT mark_price, index_price, settle_price FROM mark_prices") == [(d(0), d(87000), None)]
+    assert rows("SELECT settled, rate, next_rate, interval_ms FROM funding ORDER BY settled") == [
+        (False, d(0), None, 28_800_000), (True, d("-0.000081"), None, 0),
+    ]  # fmt: skip
+    assert rows("SELECT open_interest, raw_open_interest, value FROM open_interest") == [(d(0), d(0), d(0))]
+    assert rows("SELECT liquidation_id, side, average_price, raw_quantity, sampled FROM liquidations") == [
+        ("7", "buy", d("1.4"), d(200), False),
+    ]  # fmt: skip
+    assert rows("SELECT ratio_kind, period, ratio, long, short FROM long_short") == [
+        ("taker_volume", "1h", d("0.5"), d(1), d(2)),
+    ]  # fmt: skip
+    assert rows("SELECT index_name, symbol, value FROM volatility") == [("btc_usd", "BTC_USD", d("45.17"))]
+    assert rows("SELECT sequence, action, reason, net_profit, buy_market FROM arbitrage ORDER BY sequence") == [
+        (1, "update", "", d("12.5"), "spot"), (2, "close", "gone", d("-0.5"), "spot"),
+    ]  # fmt: skip
 
 
 decimals = st.builds(
