@@ -226,26 +226,23 @@ def test_a_checksum_of_zero_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "books", "frames"),
+    ("file", "books", "frames", "noticed"),
     [
-        ("seq_cf_20210722_books-l2-tbt_10inst.jsonl", 10, 1504),
-        ("seq_cf_20220513_books_trades_tickers.jsonl", 3, 290),
+        ("seq_cf_20210722_books-l2-tbt_10inst.jsonl", 10, 1504, 5),
+        ("seq_cf_20220513_books_trades_tickers.jsonl", 3, 290, 3),
     ],
 )
-def test_every_recorded_checksum_is_right_and_notices_a_lost_update(file: str, books: int, frames: int) -> None:
-    """The only gap test of frames without ids: leave one update out, and the book is found wrong at once or later."""
+def test_every_recorded_checksum_is_right(file: str, books: int, frames: int, noticed: int) -> None:
+    """The only gap test of frames without ids: of the third update lost, it shows in so many books. In the others the
+    update touched none of the best 25 levels."""
     updates: dict[str, list[BookFrame]] = defaultdict(list)
     for line in (frames_dir() / "okx" / "mixed" / file).read_bytes().splitlines():
         wire = json.loads(line)
         if wire["arg"]["channel"].startswith("books") and "data" in wire:
             updates[wire["arg"]["instId"]].append(parse_book(line))
     assert (len(updates), sum(map(len, updates.values()))) == (books, frames)
-    noticed = 0
-    for stream in updates.values():
-        assert all(replayed(stream))
-        if len(stream) > 40:
-            noticed += not all(replayed(stream[:5] + stream[6:]))
-    assert noticed > 0
+    assert all(all(replayed(stream)) for stream in updates.values())
+    assert sum(not all(replayed(stream[:3] + stream[4:])) for stream in updates.values()) == noticed
 
 
 def replayed(frames: list[BookFrame]) -> list[bool]:
