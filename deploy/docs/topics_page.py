@@ -47,7 +47,7 @@ position on it). Kinds:
 | `frame` | the venue's frame | the venue's documents |
 | `snapshot` | the venue's REST answer with a full book (raw.book only) | the venue's documents |
 | `instrument` | the venue's metadata of the symbol, cut out byte for byte | the venue's documents |
-| `heartbeat` | the venue's clock as ingest knows it (raw.trade and raw.book only) | `schemas/raw.heartbeat.json` |
+| `heartbeat` | the venue's clock as ingest knows it (raw.trade, raw.book and, a fifth as often, raw.bbo) | `schemas/raw.heartbeat.json` |
 | `connected` | a connection carries this key from now on | `schemas/raw.connected.json` |
 | `disconnected` | it stopped | `schemas/raw.disconnected.json` |
 

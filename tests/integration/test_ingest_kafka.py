@@ -173,7 +173,7 @@ def test_a_dead_broker_loses_no_frame(config: Config, broker: Broker, service: S
             told = kinds(messages, topic, f"binance.spot.{symbol}")
             assert told[:2] == ["instrument", "connected"]
             assert told[-1] == "disconnected"
-            assert ("heartbeat" in told) == (topic in ("raw.trade", "raw.book"))
+            assert ("heartbeat" in told) == (topic in ("raw.trade", "raw.book", "raw.bbo"))
         assert "snapshot" in kinds(messages, "raw.book", f"binance.spot.{symbol}")
     frames = {
         json.loads(m.value)["data"]["t"]: json.loads(m.value)["data"]
