@@ -23,7 +23,7 @@ from runtime.service import Service, start
 from sinks.consumer import Backoff, Liveness, Partition, SinkConsumer, wait_for_topics
 from sinks.redis import metrics
 from sinks.redis.commands import Coalescer, Command, commands
-from sinks.redis.tables import KINDS
+from sinks.redis.tables import HEADS, KINDS
 from sinks.redis.writer import Writer
 
 GROUP = "sink-redis"
@@ -127,7 +127,7 @@ class RedisSink:
             return
         taken = [self.coalescer.offer(command) for command in found]
         self.fates[name, "newer" if any(taken) else ("older" if found else "no_key")] += 1
-        if found and key not in self.symbols:
+        if found and key not in self.symbols and HEADS[name][0].by_symbol:
             self.symbols.add(key)
             self.new_symbols.add(key)
 

@@ -3,12 +3,17 @@
 With K = exchange.market.symbol (the Kafka key) and all keys prefixed by `environment.redis_prefix`; braces are literal
 and keep the keys of one symbol in one cluster slot:
 
-    md:last:{K}:trade|ticker|bbo   hash: json, seq, ts
+    md:last:{K}:trade|ticker|bbo   hash: json, seq, ts; so for the ones below
+    md:last:{K}:mark_price|funding|open_interest|liquidation|volatility
+    md:last:{K}:long_short:<kind>  kind: global_account, top_account, top_position, taker_volume
     md:book:{K}                    string: the book's JSON; hash md:book:{K}:guard with seq and ts
     kline:{K}:<interval>           hash: latest, closed (JSON) and for each of them <name>:seq, <name>:ts
     md:feed:{K}                    hash: <channel> (JSON of its feed status) and <channel>:seq, :ts, :owner, :up
+    arb:{instrument}               hash: for each pair of markets <buy>><sell> (keys K) the latest record of its newest
+                                   episode (`action` says whether it is over) and <pair>:seq, <pair>:ts
     md:symbols                     set of K
 
+Of funding the latest estimate is shown; rates that were settled are history.
 `ts` is the receive time of the frame in nanoseconds, `seq` an opaque order. Each write is published on the channel
 `ch:` + key. Only the fields that decide this are decoded; the value is the record as it stands in Kafka.
 """
@@ -61,6 +66,33 @@ class TickerHead(Struct):
     event_time_us: int = 0
 
 
+class FundingHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    event_time_us: int = 0
+    settled: bool = False
+
+
+class LongShortHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    event_time_us: int = 0
+    ratio_kind: str = ""
+
+
+class ArbitrageHead(Struct):
+    type: str
+    recv_time_ns: str = ""
+    opened_time_us: int = 0
+    sequence: int = 0
+    buy_exchange: str = ""
+    buy_market: str = ""
+    buy_symbol: str = ""
+    sell_exchange: str = ""
+    sell_market: str = ""
+    sell_symbol: str = ""
+
+
 class BboHead(Struct):
     type: str
     recv_time_ns: str = ""
@@ -102,8 +134,30 @@ def _trade(k: str, r: TradeHead) -> Iterator[Slot]:
     yield Slot(f"md:last:{{{k}}}:trade", "json", f"{r.trade_time_us:020d}:{last}:{int(not r.aggregated)}")
 
 
-def _ticker(k: str, r: TickerHead) -> Iterator[Slot]:
-    yield Slot(f"md:last:{{{k}}}:ticker", "json", f"{r.event_time_us:020d}:{r.recv_time_ns:>020}")
+def _by_time(name: str) -> Callable[[str, TickerHead], Iterator[Slot]]:
+    def make(k: str, r: TickerHead) -> Iterator[Slot]:
+        yield _timed(k, name, r)
+
+    return make
+
+
+def _timed(k: str, name: str, r: TickerHead | FundingHead | LongShortHead) -> Slot:
+    return Slot(f"md:last:{{{k}}}:{name}", "json", f"{r.event_time_us:020d}:{r.recv_time_ns:>020}")
+
+
+def _funding(k: str, r: FundingHead) -> Iterator[Slot]:
+    if not r.settled:
+        yield _timed(k, "funding", r)
+
+
+def _long_short(k: str, r: LongShortHead) -> Iterator[Slot]:
+    yield _timed(k, f"long_short:{r.ratio_kind}", r)
+
+
+def _arbitrage(k: str, r: ArbitrageHead) -> Iterator[Slot]:
+    buy = f"{r.buy_exchange}.{r.buy_market}.{r.buy_symbol}"
+    sell = f"{r.sell_exchange}.{r.sell_market}.{r.sell_symbol}"
+    yield Slot(f"arb:{{{k}}}", f"{buy}>{sell}", f"{r.opened_time_us:020d}:{r.sequence:020d}")
 
 
 def _bbo(k: str, r: BboHead) -> Iterator[Slot]:
@@ -137,13 +191,22 @@ class Kind:
     """The record's type; other types of the topic are passed over."""
     head: type[Struct]
     slots: Callable[[str, Any], Iterator[Slot]]
+    by_symbol: bool = True
+    """The topic's key is a K, to be listed in md:symbols."""
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(topics.MD_TRADE, "trade", TradeHead, _trade),
     Kind(topics.MD_BBO, "bbo", BboHead, _bbo),
     Kind(topics.MD_BOOK, "book", BookHead, _book),
-    Kind(topics.MD_TICKER, "ticker", TickerHead, _ticker),
+    Kind(topics.MD_TICKER, "ticker", TickerHead, _by_time("ticker")),
+    Kind(topics.MD_MARK_PRICE, "mark_price", TickerHead, _by_time("mark_price")),
+    Kind(topics.MD_FUNDING, "funding", FundingHead, _funding),
+    Kind(topics.MD_OPEN_INTEREST, "open_interest", TickerHead, _by_time("open_interest")),
+    Kind(topics.MD_LIQUIDATION, "liquidation", TickerHead, _by_time("liquidation")),
+    Kind(topics.MD_LONG_SHORT, "long_short", LongShortHead, _long_short),
+    Kind(topics.MD_VOLATILITY, "volatility", TickerHead, _by_time("volatility")),
+    Kind(topics.MD_ARBITRAGE, "arbitrage", ArbitrageHead, _arbitrage, by_symbol=False),
     Kind(topics.MD_KLINE, "kline", KlineHead, _kline),
     Kind(topics.MD_FEED_STATUS, "feed_status", FeedStatusHead, _feed_status),
 )

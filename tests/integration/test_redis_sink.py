@@ -28,6 +28,11 @@ from tests.sinks import samples
 MODULE = "sinks.redis"
 K = "binance.spot.BTCUSDT"
 encode = encoder()
+DERIVATIVES = {
+    "mark_price": "mark_price", "open_interest": "open_interest", "liquidation": "liquidation",
+    "long_short": "long_short:global_account", "volatility": "volatility",
+}  # fmt: skip
+"""Topic, and what its last value is called in Redis."""
 
 
 def until(check: Callable[[], Any], timeout_s: float = 60.0) -> Any:
@@ -158,9 +163,17 @@ def test_the_newest_of_everything_is_shown_and_published(make_config: MakeConfig
                 *(("md.book", samples.book(n)) for n in (7, 8, 6)),
                 ("md.kline", samples.kline(0)),
                 ("md.kline", samples.kline(1, is_closed=False)),
+                ("md.bbo", samples.heartbeat()),
+                *(
+                    ("md.funding", samples.of("md.funding", event_time_us=samples.AT_US + n, rate=f"-0.000{n}"))
+                    for n in (1, 3, 2)
+                ),
+                ("md.funding", samples.of("md.funding", event_time_us=samples.AT_US + 4, settled=True)),
+                *((f"md.{kind}", samples.of(f"md.{kind}")) for kind in DERIVATIVES),
                 ("md.feed_status", samples.feed_status()),
             ],
         )
+        produce(config, [("md.arbitrage", samples.arbitrage(n)) for n in (0, 2, 1)], "BTC-USDT")
         until(lambda: client.hget(f"{prefix}md:feed:{{{K}}}", "trade"))
         until(
             lambda: (
@@ -174,6 +187,12 @@ def test_the_newest_of_everything_is_shown_and_published(make_config: MakeConfig
         assert trade["seq"]
         until(lambda: client.hget(f"{last}:bbo", "json") == encode(samples.bbo(5)).decode())
         until(lambda: client.hget(f"{last}:ticker", "json") == encode(samples.ticker(1)).decode())
+        for kind, name in DERIVATIVES.items():
+            wanted = encode(samples.of(f"md.{kind}")).decode()
+            until(lambda name=name, wanted=wanted: client.hget(f"{last}:{name}", "json") == wanted)  # type: ignore[misc]
+        until(lambda: json.loads(client.hget(f"{last}:funding", "json") or "{}").get("rate") == "-0.0003")
+        pair = "binance.spot.BTCUSDT>kraken.spot.BTC/USDT"
+        until(lambda: json.loads(client.hget(f"{prefix}arb:{{BTC-USDT}}", pair) or "{}").get("sequence") == 2)
         until(lambda: client.get(f"{prefix}md:book:{{{K}}}") == encode(samples.book(8)).decode())
         assert client.hget(f"{prefix}kline:{{{K}}}:1m", "closed") == encode(samples.kline(0)).decode()
         assert client.smembers(f"{prefix}md:symbols") == {K}
@@ -184,7 +203,7 @@ def test_the_newest_of_everything_is_shown_and_published(make_config: MakeConfig
         def heard() -> bool:
             while message := listener.get_message(timeout=0.05):
                 published[message["channel"]] = message["data"]
-            return len(published) >= 6
+            return len(published) >= 13
 
         until(heard)
         assert json.loads(published[f"ch:{last}:trade"])["trade_id"] == "3"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from marketdata import types as t
 
 WHOSE: dict[str, Any] = {
@@ -183,3 +185,9 @@ def every_kind() -> list[tuple[str, Any]]:
         ("md.volatility", t.Volatility(**WHOSE, index="BTC-DVOL", value="55.1", **at)),
         ("md.arbitrage", arbitrage()),
     ]
+
+
+def of(topic: str, **over: Any) -> Any:
+    """The plain record of a topic that has but one kind."""
+    (record,) = (record for name, record in every_kind() if name == topic)
+    return replace(record, **over)

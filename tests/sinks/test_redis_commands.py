@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from marketdata.codec import encoder
 from marketdata.errors import UnparsableFrame
 from sinks.redis.commands import Coalescer, Command, commands, supersedes
-from sinks.redis.tables import KINDS
+from sinks.redis.tables import HEADS, KINDS
 from tests.sinks import samples
 
 encode = encoder()
@@ -47,6 +47,34 @@ def one(topic: str, record: Any) -> Command:
             [("sim:kline:{binance.spot.BTCUSDT}:1m", "latest", True)],
         ),
         ("md.feed_status", samples.feed_status(), [("sim:md:feed:{binance.spot.BTCUSDT}", "trade", True)]),
+        (
+            "md.mark_price",
+            samples.of("md.mark_price"),
+            [("sim:md:last:{binance.spot.BTCUSDT}:mark_price", "json", True)],
+        ),
+        ("md.funding", samples.of("md.funding"), [("sim:md:last:{binance.spot.BTCUSDT}:funding", "json", True)]),
+        (
+            "md.open_interest",
+            samples.of("md.open_interest"),
+            [("sim:md:last:{binance.spot.BTCUSDT}:open_interest", "json", True)],
+        ),
+        (
+            "md.liquidation",
+            samples.of("md.liquidation"),
+            [("sim:md:last:{binance.spot.BTCUSDT}:liquidation", "json", True)],
+        ),
+        (
+            "md.long_short",
+            samples.of("md.long_short"),
+            [("sim:md:last:{binance.spot.BTCUSDT}:long_short:global_account", "json", True)],
+        ),
+        (
+            "md.volatility",
+            samples.of("md.volatility"),
+            [("sim:md:last:{binance.spot.BTCUSDT}:volatility", "json", True)],
+        ),
+        ("md.bbo", samples.heartbeat(), []),
+        ("md.bbo", samples.feed_status(), []),
         ("md.trade", samples.gap(), []),
         ("md.trade", samples.feed_status(), []),
     ],
@@ -70,9 +98,21 @@ def test_what_is_not_a_record_is_said(payload: bytes) -> None:
         commands("md.trade", K, payload)
 
 
+def test_an_arbitrage_episode_has_the_place_of_its_pair() -> None:
+    (command,) = commands("md.arbitrage", "BTC-USDT", encode(samples.arbitrage()), "sim:")
+    place = ("sim:arb:{BTC-USDT}", "binance.spot.BTCUSDT>kraken.spot.BTC/USDT", "ch:sim:arb:{BTC-USDT}")
+    assert (command.key, command.field, command.channel) == place
+    assert not HEADS["md.arbitrage"][0].by_symbol
+
+
+def test_settled_funding_is_history() -> None:
+    assert made("md.funding", samples.of("md.funding", settled=True)) == []
+
+
 def test_every_kind_is_tried() -> None:
     assert {kind.topic.name for kind in KINDS} == {
-        "md.trade", "md.bbo", "md.ticker", "md.book", "md.kline", "md.feed_status",
+        "md.trade", "md.bbo", "md.ticker", "md.book", "md.kline", "md.feed_status", "md.mark_price", "md.funding",
+        "md.open_interest", "md.liquidation", "md.long_short", "md.volatility", "md.arbitrage",
     }  # fmt: skip
 
 
@@ -109,6 +149,11 @@ MUCH_LATER = "1767225900123456789"
         ("md.book", samples.book(10, state="stale"), samples.book(10, recv_time_ns=LATER), True),
         ("md.ticker", samples.ticker(1), samples.ticker(2), True),
         ("md.ticker", samples.ticker(2), samples.ticker(1, recv_time_ns=LATER), False),
+        ("md.funding", samples.of("md.funding"), samples.of("md.funding", event_time_us=samples.AT_US + 1), True),
+        ("md.liquidation", samples.of("md.liquidation"), samples.of("md.liquidation", recv_time_ns=LATER), True),
+        ("md.arbitrage", samples.arbitrage(1), samples.arbitrage(2, action="close"), True),
+        ("md.arbitrage", samples.arbitrage(2, action="close"), samples.arbitrage(1), False),
+        ("md.arbitrage", samples.arbitrage(9), samples.arbitrage(0, opened_time_us=samples.AT_US + 5), True),
     ],
 )
 def test_what_is_newer(topic: str, old: Any, new: Any, newer: bool) -> None:
