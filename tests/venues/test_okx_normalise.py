@@ -321,6 +321,7 @@ def test_every_recorded_value_arrives_as_it_was_written(file: str, record: type,
         (wire,) = json.loads(raw)["data"]
         (ours,) = normalise(raw, context(wire["instId"]))
         assert isinstance(ours, record)
+        assert isinstance(ours, Trade | Ticker)
         assert ours.event_time_us == int(wire["ts"]) * 1000
         for name, key in fields.items():
             assert getattr(ours, name) == wire[key]

@@ -71,10 +71,10 @@ LIMITS = Limits(
         "instruments": RestPool(20, 2.0),
         **{statistic.pool: RestPool(5, 2.0) for statistic in STATISTICS},
     },
-    first_data_timeout_s=30.0,
+    first_data_timeout_s=75.0,  # without a snapshot in the stream a quiet book first speaks after about 60 s
     # Books say that nothing changed after about 60 s, mark prices come every 10 s, funding rates every 90 s. Of the
     # other channels an illiquid contract may be silent for days: a dead socket is known by its missing pong.
-    silence_timeout_s={"book": 130.0, "mark_price": 120.0, "funding": 400.0},
+    silence_timeout_s={"book": 90.0, "mark_price": 90.0, "funding": 400.0},
     quiet_channels=frozenset(
         ("trade", "agg_trade", "bbo", "kline", "ticker", "funding", "open_interest", "liquidation", "instrument")
     ),
