@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from simulator import usdm
 from simulator.dialect import Segment
+from simulator.htx import spot, swap
+from simulator.kraken import dialect as kraken
 
-SEGMENTS: tuple[Segment, ...] = (usdm.SEGMENT,)
+SEGMENTS: tuple[Segment, ...] = (usdm.SEGMENT, spot.SEGMENT, swap.SEGMENT, kraken.SEGMENT)
