@@ -12,7 +12,7 @@ from venues.binance.instruments import parse_coin_margined_contract, parse_contr
 from venues.contract import StreamRules, Venue
 
 RULES = {
-    "trade": StreamRules(continuous_ids=True, monotonic_ids=True),
+    "trade": StreamRules(continuous_ids=True, monotonic_ids=True, passes_ids=True),
     "agg_trade": StreamRules(continuous_ids=True, monotonic_ids=True),
     "book": StreamRules(monotonic_ids=True),
     "bbo": StreamRules(monotonic_ids=True),
