@@ -12,6 +12,7 @@ from venues.deribit.markets import OPTION as DERIBIT_OPTION
 from venues.deribit.markets import PERP as DERIBIT_PERP
 from venues.deribit.markets import SPOT as DERIBIT_SPOT
 from venues.htx.markets import MARKETS as HTX_MARKETS
+from venues.kraken.spot import SPOT as KRAKEN_SPOT
 from venues.okx.markets import MARKETS as OKX_MARKETS
 
 VENUES: tuple[Venue, ...] = (
@@ -23,6 +24,7 @@ VENUES: tuple[Venue, ...] = (
     DERIBIT_OPTION,
     DERIBIT_SPOT,
     *HTX_MARKETS,
+    KRAKEN_SPOT,
     *OKX_MARKETS,
 )
 
