@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from simulator import usdm
+from simulator import okx, usdm
 from simulator.dialect import Segment
 from simulator.htx import spot, swap
 from simulator.kraken import dialect as kraken
 
-SEGMENTS: tuple[Segment, ...] = (usdm.SEGMENT, spot.SEGMENT, swap.SEGMENT, kraken.SEGMENT)
+SEGMENTS: tuple[Segment, ...] = (usdm.SEGMENT, okx.SEGMENT, spot.SEGMENT, swap.SEGMENT, kraken.SEGMENT)
