@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from marketdata.types import (
     AnyRecord,
@@ -76,8 +77,20 @@ def _liquidation(r: Liquidation) -> Identified:
     return Identified("liquidation", content, r.event_time_us)
 
 
+def _open_interest(r: OpenInterest) -> Identified:
+    content = f"{r.open_interest}:{r.raw_open_interest}:{r.value}"
+    return Identified("open_interest", _by_time_and_content(r.event_time_us, content), r.event_time_us)
+
+
 def _long_short(r: LongShort) -> Identified:
-    return Identified(f"long_short:{r.ratio_kind}:{r.period}", r.event_time_us or None, r.event_time_us)
+    """A period may be told before it is over, and again with its last values."""
+    record_id = _by_time_and_content(r.event_time_us, f"{r.ratio}:{r.long}:{r.short}")
+    return Identified(f"long_short:{r.ratio_kind}:{r.period}", record_id, r.event_time_us)
+
+
+def _by_time_and_content(time_us: int, content: str) -> int | None:
+    """A number that grows with time and differs where the content does."""
+    return time_us << 32 | crc32(content.encode()) if time_us else None
 
 
 def _volatility(r: Volatility) -> Identified:
@@ -90,7 +103,7 @@ _IDENTITIES: dict[type, Callable[[Any], Identified]] = {
     Ticker: _by_time("ticker"),
     MarkPrice: _by_time("mark_price"),
     Funding: _funding,
-    OpenInterest: _by_time("open_interest"),
+    OpenInterest: _open_interest,
     Liquidation: _liquidation,
     LongShort: _long_short,
     Volatility: _volatility,

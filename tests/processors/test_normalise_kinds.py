@@ -250,6 +250,8 @@ def test_a_polled_reply_gives_only_what_is_new_in_order_of_time(run: Runner) -> 
     assert run(poll(log, "long_short", long_short(10), long_short(5), long_short(5, kind="top_account"))) == []
     assert run.events["poll_repeat"] == 3
     assert names(run(poll(log, "long_short", long_short(15), long_short(10)))) == ["md.long_short LongShort"]
+    ((_, revised),) = run(poll(log, "long_short", long_short(15, "1.3"), long_short(10)))
+    assert revised.ratio == "1.3", "a period told again with another value is new"
 
 
 def test_a_long_history_polled_again_and_again_gives_nothing_twice(run: Runner) -> None:
