@@ -1,1 +1,1 @@
-"""Binance. Spot so far; see README.md for its channels and the evidence behind them."""
+"""Binance: spot, USD-M and COIN-M futures; see README.md for their channels and the evidence behind them."""
