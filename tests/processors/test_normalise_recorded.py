@@ -5,17 +5,19 @@ What goes out must fit its table, once each; what cannot be accepted is told wit
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from marketdata import topics
 from marketdata.codec import decode, encoder
-from marketdata.errors import BadData
+from marketdata.errors import BadData, ConfigError
 from marketdata.keys import Key
 from marketdata.raw import Headers, to_kafka
 from marketdata.types import DeadLetter, Instrument
@@ -27,9 +29,9 @@ from sinks.clickhouse.rows import Row, identity, unstorable
 from sinks.clickhouse.tables import GAPS, TABLE_OF, VENUE_KLINES
 from tests.frames import frames_dir
 from venues import VENUES
-from venues.conformance import recorded_instruments
+from venues.conformance import recorded_instruments, symbol_in
 from venues.conformance_files import exchange_folder, file_class, find_files, read_lines, rest_reply, venues_of
-from venues.contract import Data, Venue
+from venues.contract import Data, Request, Venue
 
 LINES_MAX = 4_000
 """Of a recording; the longest have ten times as many of the same kinds."""
@@ -115,3 +117,59 @@ def test_recorded_frames_give_each_record_once_and_storable(exchange: str) -> No
     assert {"md.trade", "md.bbo", "md.ticker", "md.venue_kline"} & kinds.keys(), kinds
     if exchange in ("binance", "deribit", "htx", "okx"):
         assert kinds.keys() >= {"md.trade", "md.venue_kline", "md.funding", "md.liquidation"}, kinds
+
+
+def replies(exchange: str) -> Iterator[tuple[Venue, str, str, bytes]]:
+    """(market, symbol, path, its part) of recorded replies to what the venue's protocol asks for again and again."""
+    for path in recordings(exchange):
+        for line in read_lines(path):
+            reply = rest_reply(line)
+            for venue in venues_of(path) if reply is not None else ():
+                assert reply is not None
+                url = urlsplit(reply.path)
+                symbol = symbol_in(reply.path) or next(iter(instruments_of(path, venue)), "")
+                if venue.read_poll is None or not symbol or not venue.owns(symbol):
+                    continue
+                if url.path in polled_paths(venue, symbol):
+                    request = Request(url.path, dict(parse_qsl(url.query)), 1)
+                    for of, part in venue.protocol.poll_reply(request, bytes(reply.body)):
+                        if venue.owns(of):
+                            yield venue, of, reply.path, part
+
+
+def polled_paths(venue: Venue, symbol: str) -> set[str]:
+    found = set()
+    for channel in ("open_interest", "long_short", "funding"):
+        with contextlib.suppress(ConfigError):  # a channel the venue has not
+            found |= {poll.request.path for poll in venue.protocol.polls([symbol], [channel])}
+    return found
+
+
+def instruments_of(path: Path, venue: Venue) -> list[str]:
+    folder = exchange_folder(path, [venue])
+    return [symbol for symbol in recorded_instruments(folder) if venue.owns(symbol)] if folder is not None else []
+
+
+@pytest.mark.parametrize("exchange", ["binance", "htx"])  # of OKX no such reply is recorded
+def test_recorded_replies_give_records_once(exchange: str) -> None:
+    normaliser = Normaliser(Metrics("normalise", registry=None), encoder())
+    kinds: Counter[str] = Counter()
+    for venue, symbol, path, part in replies(exchange):
+        key = Key(venue.exchange, venue.market, symbol).encode()
+        feed = Feed(key, FeedState())
+        feed.state.instrument = Instrument(
+            exchange=venue.exchange, market=venue.market, symbol=symbol, base="", quote="", status=""
+        )
+        headers = [*to_kafka(Headers("poll", "open_interest", "1700000000000000000", "", "0")), ("path", path.encode())]
+        source = SourceRecord("raw.derivative", 0, 0, key, part, headers, 0)
+        outputs = normaliser.handle(feed, source)
+        kinds.update(output.topic for output in outputs)
+        for output in outputs:
+            record = decode(output.value)
+            table = TABLE_OF[output.topic, type(record)]
+            assert unstorable(table, Row(record, output.topic, 0, 0, 0, output.key, output.value)) is None, record
+            assert output.key == key
+        assert outputs, path
+        assert normaliser.handle(feed, source) == [], f"{path}: the same reply again says nothing new"
+    assert "md.dead_letter" not in kinds
+    assert kinds.keys() & {"md.open_interest", "md.long_short"}, kinds
