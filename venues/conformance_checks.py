@@ -90,6 +90,7 @@ class BookCheck:
         self._feed: BookFeed[BookFrame | SnapshotFrame] = new_feed(venue.book_sync())
         self._feed.connected(CONNECTION)
         self._levels = LevelBook()
+        self._depth = venue.book_depth
         self._bridging = False
         self._ours: dict[int, Quote] = {}
         self._theirs: dict[int, Quote] = {}
@@ -130,11 +131,15 @@ class BookCheck:
 
     def _take_steps(self) -> None:
         for step in self._feed.steps:
-            if isinstance(step, Hole):
+            if isinstance(step, Hole) and step.reason == "resubscribed":
+                self._report.count("resubscribed")  # what lies between was not asked for
+            elif isinstance(step, Hole):
                 self._gap(f"{step.reason}: updates {step.first_missing}-{step.last_missing} are missing")
             elif isinstance(step, Replace):
                 payload = step.payload
-                limit = payload.limit if isinstance(payload, SnapshotFrame) else self._venue.book_depth or WHOLE
+                if self._venue.book_depth:  # whoever recorded may have asked for fewer levels than we do
+                    self._depth = min(self._venue.book_depth, max(len(payload.bids), len(payload.asks)))
+                limit = payload.limit if isinstance(payload, SnapshotFrame) else self._depth or WHOLE
                 self._levels.replace(payload.bids, payload.asks, limit)
                 self._keep_best()
                 self._bridging = True
@@ -151,8 +156,8 @@ class BookCheck:
         self._examine(frame.envelope.last_id, frame)
 
     def _keep_best(self) -> None:
-        if self._venue.book_depth:
-            self._levels.keep_best(self._venue.book_depth)
+        if self._depth:
+            self._levels.keep_best(self._depth)
 
     def _examine(self, update_id: int, frame: BookFrame | SnapshotFrame) -> None:
         """After each change of the book: crossed? the venue's quotes? its checksum?"""
