@@ -11,6 +11,7 @@ pair) it is written at the ack: waiting for a first trade would leave a quiet sy
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from ingest.carriage import Carriage
 from ingest.clock import VenueClock
@@ -98,6 +99,7 @@ class Connection:
         if stream is None:
             return False
         if stream.name not in self._leaving:
+            self._leaving[stream.name] = (inf, 0)
             self._note("renewed", [stream.name], recv_ns)
             self._requests.ask("renew", [stream])
         return True

@@ -28,6 +28,9 @@ from runtime.config import Config
 from runtime.config.ingest import MarketConfig
 from venues.contract import Stream, Venue
 
+INDEX_CHANNELS = frozenset(("volatility",))
+"""Channels about an index, which is no instrument: there are no metadata to wait for."""
+
 Selected = Callable[[tuple[str, str], Mapping[str, tuple[str, ...]]], None]
 
 
@@ -120,7 +123,7 @@ class Market:
                 except ConfigError as exc:
                     events.bad_control("subscription", f"{'.'.join(self.name)}.{symbol}", str(exc))
                     continue
-                self.instruments.want(symbol, recorded)
+                self.instruments.want(symbol, () if recorded <= INDEX_CHANNELS else recorded)
             unknown = any(symbol in changes for symbol in self.instruments.missing)
             wait_s = self._settings.instruments_wait_s
             if unknown and not await self.instruments.first(wait_s):

@@ -75,7 +75,7 @@ class StreamRecovery:
         """The book has no anchor; `conn` carries its stream."""
         book = self._book(symbol, conn)
         if book.conn != conn:
-            book.conn, book.tries = conn, 0
+            book.conn, book.tries, book.at_s = conn, 0, min(book.at_s, now_s)
         if book.wanted:
             return
         book.wanted = True
