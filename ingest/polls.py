@@ -25,6 +25,8 @@ POLL_SHARE = 0.5
 """Part of a pool that polls may fill: snapshots and metadata come first."""
 IDLE_CHECK_S = 1.0
 CONCURRENCY = 4
+FIRST_SPREAD_S = 10.0
+"""New polls are asked for the first time within this."""
 JITTER = 0.1
 """Of an interval, both ways."""
 
@@ -52,18 +54,20 @@ class PollQueue:
         self._wishes: dict[PollKey, Wish] = {}
         self._heaps: dict[str, list[tuple[float, int, PollKey]]] = {}
         self._queued: set[PollKey] = set()
+        self._fresh: set[PollKey] = set()
+        """Never asked yet."""
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._wishes)
 
     def want(self, wishes: Mapping[PollKey, Wish], now_s: float) -> None:
-        """Exactly these polls from now on. New ones begin somewhere in their first interval, or all would come at
-        once for ever."""
+        """Exactly these polls from now on. New ones are asked soon."""
         self._wishes = dict(wishes)
         for key, wish in wishes.items():
             if key not in self._queued:
-                self._push(key, wish, now_s + wish.poll.interval_s * self._random())
+                self._fresh.add(key)
+                self._push(key, wish, now_s + min(wish.poll.interval_s, FIRST_SPREAD_S) * self._random())
 
     def next(self, now_s: float, blocked_until_s: Mapping[str, float]) -> tuple[Wish | None, float]:
         """The poll that is due longest, of a pool that is not blocked; or None and how long until it is worth asking
@@ -80,7 +84,8 @@ class PollQueue:
         return self._wishes[self._heaps[due[2]][0][2]], 0.0
 
     def asked(self, wish: Wish, now_s: float) -> None:
-        """It goes out: its next turn comes after its interval."""
+        """It goes out: its next turn comes after its interval; the second turn somewhere within it, or polls that began
+        together would come together for ever."""
         heap = self._heaps[wish.poll.request.pool]
         for at, entry in enumerate(heap):
             if entry[2] == wish.key:  # the first one, as a rule
@@ -88,7 +93,9 @@ class PollQueue:
                 heap.pop()
                 heapq.heapify(heap)
                 break
-        self._push(wish.key, wish, now_s + wish.poll.interval_s * (1 + JITTER * (2 * self._random() - 1)))
+        factor = self._random() if wish.key in self._fresh else 1 + JITTER * (2 * self._random() - 1)
+        self._fresh.discard(wish.key)
+        self._push(wish.key, wish, now_s + wish.poll.interval_s * factor)
 
     def _push(self, key: PollKey, wish: Wish, due_s: float) -> None:
         self._queued.add(key)
