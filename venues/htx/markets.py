@@ -12,7 +12,7 @@ from venues.htx.book_frames import STEP0_LEVELS, parse_depth, parse_mbp, parse_s
 from venues.htx.book_sync import DepthSequence, MbpSequence
 from venues.htx.instruments import parse_contract, parse_symbol
 from venues.htx.polls import read_poll
-from venues.htx.protocol import FUTURE_API, INVERSE_API, OPTION_API, PERP_API, SPOT_API, Api, HtxProtocol
+from venues.htx.protocol import FUTURE_API, INVERSE_API, OPTION_API, PERP_API, SPOT_API, Api, HtxProtocol, offered
 from venues.htx.rest import read_rest
 from venues.htx.symbols import market_of
 
@@ -50,7 +50,7 @@ def _contracts(api: Api, units: frozenset[str]) -> Venue:
         protocol=HtxProtocol(api),
         normalisers=contracts.NORMALISERS,
         parse_instrument=parse_contract,
-        rules=CONTRACT_RULES,
+        rules={channel: rules for channel, rules in CONTRACT_RULES.items() if channel in offered(api)},
         book_sync=DepthSequence,
         parse_book=parse_depth,
         parse_snapshot=parse_snapshot,

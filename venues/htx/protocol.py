@@ -162,6 +162,12 @@ OPTION_API = Api(
 )
 
 
+def offered(api: Api) -> list[str]:
+    """Channels of a market, streamed and polled."""
+    polled = {"open_interest": api.open_interest_path, "long_short": api.ratio_paths}
+    return [*api.streams, *(channel for channel, path in polled.items() if path)]
+
+
 class HtxProtocol(PlainProtocol):
     """See `venues.contract.VenueProtocol`. One object per market; what they share is the frames."""
 
@@ -183,8 +189,7 @@ class HtxProtocol(PlainProtocol):
         return list(names)
 
     def _check(self, channels: Sequence[str]) -> None:
-        known = [*self.api.streams, *(["open_interest"] if self.api.open_interest_path else [])]
-        known += ["long_short"] if self.api.ratio_paths else []
+        known = offered(self.api)
         for channel in channels:
             if channel not in known:
                 offer = ", ".join(known) or "nothing to subscribe"
