@@ -131,6 +131,10 @@ TRADE = Stream("btcusdt@trade", "trade", "BTCUSDT")
             Data(Stream("ethusdt@depth20", "partial_book", "ETHUSDT"), None),
         ),
         (
+            '{"stream":"btcusdt@ticker_1h","data":{"e":"1hTicker","E":1672515782136,"s":"BTCUSDT"}}',
+            Data(Stream("btcusdt@ticker_1h", "window_ticker", "BTCUSDT"), 1672515782136),
+        ),
+        (
             '{"stream":"btcusdt@kline_1d@+08:00","data":{"e":"kline","E":5}}',
             Data(Stream("btcusdt@kline_1d@+08:00", "kline", "BTCUSDT"), 5),
         ),

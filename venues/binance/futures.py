@@ -20,8 +20,6 @@ RULES = {
     "ticker": StreamRules(),
     "mark_price": StreamRules(),
     "liquidation": StreamRules(),
-    "open_interest": StreamRules(),
-    "long_short": StreamRules(),
 }
 
 _USD_MARGINED = UsdMarginedProtocol()

@@ -105,14 +105,14 @@ RATIO_PERIODS = 6
 """Periods asked for at once. 1,000 requests in 5 minutes serve the four ratios of 250 symbols; six periods leave none
 out as long as everybody's turn comes once in half an hour, that is for 1,500 symbols."""
 
-_COIN_M_TAIL = 6
+_DATE_DIGITS = 6
 _tickers = msgspec.json.Decoder(list[m.RestTicker]).decode
 
 
 def is_coin_margined(symbol: str) -> bool:
     """`BTCUSD_PERP`, `BTCUSD_261225`. A USD-M symbol has no tail, or its quote before it: `BTCUSDT_261225`."""
     pair, bar, tail = symbol.rpartition("_")
-    return bool(bar) and pair.endswith("USD") and (tail == "PERP" or (tail.isdigit() and len(tail) == _COIN_M_TAIL))
+    return bool(bar) and pair.endswith("USD") and (tail == "PERP" or (tail.isdigit() and len(tail) == _DATE_DIGITS))
 
 
 class FuturesProtocol(CombinedProtocol, ABC):
