@@ -23,7 +23,7 @@ class Simulator(Section):
     seed: int = 1
     symbols: list[str] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
     symbol_count: int = Field(0, ge=0, description="At least so many symbols: invented ones are added to the list")
-    frames_per_s: float = Field(200.0, gt=0, description="Over all symbols, on average")
+    frames_per_s: float = Field(200.0, gt=0, description="Over all symbols of Binance spot, on average")
     venues: dict[str, list[str]] = Field(
         DEFAULT_VENUES,
         description="Symbols of the other venues in their spelling, served under /usdm, /okx, /htx, /hbdm, /deribit "
