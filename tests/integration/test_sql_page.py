@@ -84,6 +84,31 @@ def market(now_ms: int) -> Iterator[tuple[str, Any]]:
     yield "md.book_delta", samples.book_delta(60, bids=[("98", "0")], asks=[], **at(now_ms))
 
 
+def derivatives(now_ms: int) -> Iterator[tuple[str, Any]]:
+    """Two hours of a perpetual, up to now's full hour, and an arbitrage episode."""
+    hour_us = now_ms // 3_600_000 * 3_600_000_000
+    whose = {**samples.WHOSE, "market": "perp", "instrument": "BTC-USDT-PERP"}
+    for n in range(12):
+        at: dict[str, Any] = {"event_time_us": hour_us - 7_200_000_000 + n * 600_000_000}
+        late = {**at, "event_time_us": at["event_time_us"] + 1}
+        period_us = hour_us - 3_600_000_000 if n < 6 else hour_us
+        rate = {"rate": f"0.{n:05d}", "funding_time_us": period_us, "interval_ms": 3_600_000}
+        yield "md.funding", t.Funding(**whose, **rate, **at)
+        yield "md.open_interest", t.OpenInterest(**whose, open_interest=str(1000 + n * n), **at)
+        yield "md.mark_price", t.MarkPrice(**whose, mark_price="100.01", index_price="100", **at)
+        order = {"price": "100", "quantity": str(n + 1), "sampled": True}
+        yield "md.liquidation", t.Liquidation(**whose, side="buy" if n % 3 else "sell", **order, **at)
+        for kind, ratio in (("global_account", "1.5"), ("taker_volume", "0.75")):
+            yield "md.long_short", t.LongShort(**whose, ratio_kind=kind, period="5m", ratio=ratio, **at)
+        yield "md.long_short", t.LongShort(**whose, ratio_kind="top_account", period="1h", ratio="9", **late)
+    settled = {"rate": "0.0009", "funding_time_us": hour_us - 3_600_000_000, "settled": True}
+    yield "md.funding", t.Funding(**whose, **settled, event_time_us=hour_us - 3_600_000_000)
+    for n, (action, profit) in enumerate((("open", "5"), ("update", "8.5"), ("close", "8.5"))):
+        times = {"opened_time_us": hour_us, "recv_time_ns": str(hour_us * 1000 + n * 750_000_000)}
+        ended = "gone" if action == "close" else ""
+        yield "md.arbitrage", samples.arbitrage(n, action=action, net_profit=profit, reason=ended, **times)
+
+
 @pytest.fixture(scope="module")
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -94,7 +119,7 @@ def reader(make_config: MakeConfig, now_ms: int) -> Iterator[Client]:
     config: Config = make_config()
     migrate(config)
     writer = Writer(config)
-    for offset, (topic, record) in enumerate(market(now_ms)):
+    for offset, (topic, record) in enumerate((*market(now_ms), *derivatives(now_ms))):
         table = TABLE_OF[topic, type(record)]
         row = Row(record, topic, 0, offset, 0, b"", b"")
         writer.insert(table, to_columns(table, [row]), new_token())
@@ -152,3 +177,22 @@ def test_the_page_answers(reader: Client) -> None:
     assert (symbol, count) == ("BTCUSDT", 60)
     assert p50_ms == p99_ms == lowest_ms == -0.25
     assert answers["When streams were down"][0][2] == "connected"
+    check_derivatives(answers)
+
+
+def check_derivatives(answers: dict[str, Any]) -> None:
+    funding = answers["Funding by period"]
+    assert [row[1:4] for row in funding] == [(Decimal("0.0009"), True, 7), (Decimal("0.00011"), False, 6)]
+    assert funding[1][4] == pytest.approx(96.36), "0.011 % an hour"
+    interest = answers["How open interest changed by the hour"]
+    assert [row[1:] for row in interest] == [(Decimal(1025), Decimal(25), 6), (Decimal(1121), Decimal(85), 6)]
+    orders = answers["Liquidations by the hour"]
+    assert [row[1:] for row in orders] == [(500.0, 1600.0, 6, True), (1700.0, 4000.0, 6, True)]
+    ratios = answers["Long against short"]
+    assert len(ratios) == 12
+    assert {row[1:] for row in ratios} == {(Decimal("1.5"), 0, 0, Decimal("0.75"))}
+    basis = answers["The basis: a perpetual's mark price against its index"]
+    assert (len(basis), {round(row[1], 6) for row in basis}) == (12, {1.0})
+    ((_, instrument, buy_on, sell_on, profit, _, lasted_ms, ended_by),) = answers["Arbitrage episodes"]
+    assert (instrument, buy_on, sell_on, profit) == ("BTC-USDT", "binance", "kraken", Decimal("8.5"))
+    assert (round(lasted_ms), ended_by) == (1500, "gone")
