@@ -191,16 +191,26 @@ def test_every_venue_folder_says_what_it_does() -> None:
         assert (folder.parent / "README.md").is_file(), f"{folder.parent.name} lacks its table of channels (README.md)"
 
 
+SPELLINGS = (
+    "BTCUSDT", "BTCUSD_PERP", "BTC-USDT", "BTC-USD", "BTC-USDT-SWAP", "BTC-USD-261225", "BTC-USD-261225-60000-C",
+    "BTC-USDT-210625-P-27000", "BTC261225", "BTC-PERPETUAL", "BTC-25DEC26", "BTC-25DEC26-60000-C", "BTC_USDC",
+    "BTC/USD",
+)  # fmt: skip
+
+
 def test_every_channel_a_venue_offers_has_a_topic_and_a_reader() -> None:
     for venue in VENUES:
+        name = f"{venue.exchange}.{venue.market}"
+        symbol = next((s for s in SPELLINGS if venue.owns(s)), None)
+        assert symbol is not None, f"{name}: add a symbol of it to the list above"
         for channel in venue.rules:
             assert channel in CHANNEL_TOPICS
-            streams = venue.protocol.streams(["X"], [channel])
+            streams = venue.protocol.streams([symbol], [channel])
             if streams:
-                assert channel == "book" or channel in venue.normalisers, (venue.exchange, venue.market, channel)
+                assert channel == "book" or channel in venue.normalisers, (name, channel)
                 assert streams[0].channel == channel
             else:
-                assert venue.protocol.polls(["X"], [channel]), "neither a stream nor a poll"
+                assert venue.protocol.polls([symbol], [channel]), f"{name}.{channel} is neither a stream nor a poll"
                 assert venue.read_poll is not None
 
 

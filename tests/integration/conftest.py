@@ -62,6 +62,19 @@ def redis_url(stack: stacks.Stack) -> str:
 @pytest.fixture
 def make_config(kafka_bootstrap: str, clickhouse: ClickHouse, redis_url: str, tmp_path: Path) -> Iterator[MakeConfig]:
     """Config(**sections) in an environment of its own; its topics and database are removed after the test."""
+    yield from environments(kafka_bootstrap, clickhouse, redis_url, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_config(
+    kafka_bootstrap: str, clickhouse: ClickHouse, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeConfig]:
+    """The same, for all tests of a module together."""
+    yield from environments(kafka_bootstrap, clickhouse, redis_url, tmp_path_factory.mktemp("module"))
+
+
+def environments(kafka_bootstrap: str, clickhouse: ClickHouse, redis_url: str, tmp_path: Path) -> Iterator[MakeConfig]:
+    """See `make_config`."""
     made: list[Config] = []
 
     def make(**sections: Any) -> Config:
@@ -93,6 +106,17 @@ def make_config(kafka_bootstrap: str, clickhouse: ClickHouse, redis_url: str, tm
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ServiceFactory]:
     """`with service("processors.books", config) as books:` starts it; whatever still runs is killed at the end."""
+    yield from services(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceFactory]:
+    """The same, for all tests of a module together."""
+    yield from services(tmp_path_factory.mktemp("services"))
+
+
+def services(tmp_path: Path) -> Iterator[ServiceFactory]:
+    """See `service`."""
     started: list[Service] = []
     numbers = itertools.count()
 

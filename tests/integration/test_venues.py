@@ -1,0 +1,262 @@
+"""Every venue at once, from the simulator's sockets to ClickHouse and Redis, with things going wrong on the way.
+
+One run for all: frames twice, frames lost, a silent stream, cut connections. Then, venue by venue: what is missing is
+what md.gap says, nothing was made up, and the book is the venue's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import redis as redis_client
+
+from deploy.local.servers import free_ports
+from marketdata.types import Book
+from runtime.config import Config
+from tests.integration.accounting import Tables, read_topics
+from tests.integration.conftest import MakeConfig, ServiceFactory
+from tests.integration.pipeline import wait_until
+from tests.integration.venue_truth import MARKETS, Levels, Market, Trade, loads
+
+BEFORE_S = 8.0
+"""Of undisturbed capture."""
+SILENT_S = 3.0
+BACK_S = 60.0
+PARTS = ("processors.normalise", "processors.books", "sinks.clickhouse", "sinks.redis")
+BEST = 5
+
+_book = msgspec.json.Decoder(Book)
+
+
+@dataclass
+class Run:
+    """The run, ended: everything that was captured is in the tables."""
+
+    config: Config
+    tables: Tables
+    trades: dict[str, dict[str, Trade]]
+    """Market key -> trades the venue made, by id."""
+    books_met: dict[str, bool]
+    """Market key -> our book was the venue's at some moment after all that went wrong."""
+    reconnects: dict[str, int]
+
+
+class Exchange:
+    """The simulator's own surfaces."""
+
+    def __init__(self, port: int) -> None:
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0, trust_env=False)
+
+    def get(self, path: str) -> Any:
+        return loads(self.http.get(path).raise_for_status().text)
+
+    def fault(self, kind: str, market: Market, **fields: Any) -> None:
+        self.http.post("/sim/fault", json={"kind": kind, "venue": market.sim, **fields}).raise_for_status()
+
+    def trades(self, market: Market) -> dict[str, Trade]:
+        symbol = urllib.parse.quote(market.symbol, safe="")
+        return dict(market.trades(self.get(f"/sim/sent?venue={market.sim}&symbol={symbol}&stream=trade&limit=1000000")))
+
+    def connections(self, market: Market) -> set[int]:
+        return {c["number"] for c in self.get("/sim/status")["connections"] if c["venue"] == market.sim}
+
+
+def config_for(environments: MakeConfig) -> Config:
+    (port,) = free_ports(1)
+    exchanges: dict[str, dict[str, Any]] = {}
+    for m in MARKETS:
+        exchanges.setdefault(m.exchange, {})[m.market] = {
+            "ws_url": f"ws://127.0.0.1:{port}{m.prefix}",
+            "rest_url": f"http://127.0.0.1:{port}{m.prefix}",
+            "symbols": [m.symbol],
+            "channels": list(m.channels),
+        }
+    others = {m.sim: [m.symbol] for m in MARKETS if m.sim != "spot"}
+    return environments(
+        exchanges=exchanges,
+        ingest={"reconnect_delay_s_min": 0.5},
+        processors={"commit_interval_s": 1.0},
+        simulator={
+            "port": port, "symbols": ["BTCUSDT"], "frames_per_s": 40, "venues": others, "venue_frames_per_s": 40,
+        },
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(module_config: MakeConfig, module_service: ServiceFactory) -> Iterator[Run]:
+    config = config_for(module_config)
+    exchange = Exchange(config.simulator.port)
+    redis = redis_client.Redis.from_url(config.redis.url, decode_responses=True)
+    books = Books(config, redis)
+    with contextlib.ExitStack() as stack:
+        stack.callback(exchange.http.close)
+        stack.callback(redis.close)
+        for part in (*PARTS, "simulator"):
+            stack.enter_context(module_service(part, config))
+        ingest = stack.enter_context(module_service("ingest", config))
+        ingest.wait_ready(120)
+        wait_until(lambda: all(books.good(m) for m in MARKETS), BACK_S, "a good book of every venue")
+        time.sleep(BEFORE_S)
+        disturb(exchange, books)
+        met = {m.key: books.meet(m, exchange) for m in MARKETS}
+        time.sleep(2.0)
+        assert ingest.stop() == 0
+        trades = {m.key: exchange.trades(m) for m in MARKETS}
+        tables = Tables(config)
+        stack.callback(tables.close)
+        wait_until(lambda: settled(config, tables), BACK_S, "everything in the tables", every_s=1.0)
+        status = exchange.get("/sim/status")
+        yield Run(config, tables, trades, met, {m.key: status["counters"].get(m.sim, 0) for m in MARKETS})
+
+
+class Books:
+    """Our books in Redis."""
+
+    def __init__(self, config: Config, redis: Any) -> None:
+        self._redis, self._prefix = redis, config.environment.redis_prefix
+
+    def get(self, market: Market) -> Book | None:
+        text = self._redis.get(f"{self._prefix}md:book:{{{market.key}}}")
+        return _book.decode(text) if text else None
+
+    def good(self, market: Market) -> bool:
+        book = self.get(market)
+        return book is not None and book.state == "ok"
+
+    def newer(self, market: Market, before: str) -> bool:
+        book = self.get(market)
+        return book is not None and book.state == "ok" and book.update_id != before
+
+    def meet(self, market: Market, exchange: Exchange) -> bool:
+        """Whether our best levels and the venue's are the same at one of many looks."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            theirs = market.book(exchange.get(market.book_path))
+            for _ in range(4):
+                book = self.get(market)
+                if book is not None and (best(book.bids), best(book.asks)) == (theirs[0][:BEST], theirs[1][:BEST]):
+                    return True
+                time.sleep(0.03)
+        return False
+
+
+def best(side: list[tuple[str, str]]) -> Levels:
+    return [(Decimal(price), Decimal(quantity)) for price, quantity in side[:BEST]]
+
+
+def disturb(exchange: Exchange, books: Books) -> None:
+    """What goes wrong, at all venues at the same time, one thing after the other."""
+    for m in MARKETS:
+        exchange.fault("duplicate", m, stream=m.trade_stream, count=3)
+        exchange.fault("duplicate", m, stream=m.book_stream, count=3)
+    time.sleep(3.0)
+    for m in MARKETS:
+        exchange.fault("drop", m, stream=m.book_stream, count=2)
+        if m.numbered:
+            exchange.fault("drop", m, stream=m.trade_stream, count=2)
+    time.sleep(3.0)
+    recovered(books, "after lost frames")
+    for m in MARKETS:
+        exchange.fault("silence", m, stream=m.book_stream, duration_s=SILENT_S)
+    time.sleep(SILENT_S + 1.0)
+    recovered(books, "after silence")
+    for m in MARKETS:
+        before = exchange.connections(m)
+        assert before, f"{m.key} has no connection"
+        exchange.fault("disconnect", m, abrupt=True)
+        wait_until(lambda m=m, before=before: not exchange.connections(m) & before, 10, f"{m.key} cut")  # type: ignore[misc]
+    recovered(books, "after cut connections")
+
+
+def recovered(books: Books, when: str) -> None:
+    seen = {m.key: getattr(books.get(m), "update_id", "") for m in MARKETS}
+    for m in MARKETS:
+        wait_until(lambda m=m: books.newer(m, seen[m.key]), BACK_S, f"a fresh book of {m.key} {when}")  # type: ignore[misc]
+
+
+def settled(config: Config, tables: Tables) -> bool:
+    """As many trade and delta rows as records, and that twice in a row."""
+    wanted = {
+        "trades": {(m.key, msgspec.json.decode(m.value)["trade_id"]) for m in read_topics(config, ["md.trade"])
+                   if b'"type":"trade"' in m.value},
+    }  # fmt: skip
+    (count,) = tables.rows("SELECT count() FROM trades WHERE NOT aggregated")[0]
+    aggregated = sum(1 for m in read_topics(config, ["md.trade"]) if b'"aggregated":true' in m.value)
+    return bool(count >= len(wanted["trades"]) - aggregated)
+
+
+each_market = pytest.mark.parametrize("market", MARKETS, ids=lambda m: m.key)
+
+
+def stored_trades(run: Run, market: Market) -> dict[str, Trade]:
+    rows = run.tables.rows(
+        f"""SELECT if(trade_id_text != '', trade_id_text, toString(trade_id)), toString(price), toString(quantity),
+                   toUnixTimestamp64Micro(trade_time)
+            FROM trades WHERE {market.where} AND NOT aggregated"""
+    )
+    found = {trade_id: Trade(Decimal(p), Decimal(q), at) for trade_id, p, q, at in rows}
+    assert len(found) == len(rows), "a trade stands twice under FINAL"
+    return found
+
+
+@each_market
+def test_every_trade_is_a_row_or_named_as_missing(run: Run, market: Market) -> None:
+    made, stored = run.trades[market.key], stored_trades(run, market)
+    assert len(stored) > 20
+    assert stored.keys() <= made.keys(), "nothing was made up"
+    for trade_id, trade in stored.items():
+        assert trade == made[trade_id], trade_id
+    numbers = sorted(map(int, stored))
+    missing = {i for i in made if numbers[0] < int(i) < numbers[-1]} - stored.keys()
+    gaps = run.tables.rows(
+        f"""SELECT toString(first_missing_id), toString(last_missing_id), missing_count - filled_count, reason,
+                   toUnixTimestamp64Micro(from_time), toUnixTimestamp64Micro(to_time)
+            FROM gaps WHERE {market.where} AND channel = 'trade'"""
+    )
+    reasons = {reason for _, _, _, reason, _, _ in gaps}
+    assert reasons <= {"id_skip", "disconnected"}
+    if market.numbered:
+        named = {str(i) for first, last, _, _, _, _ in gaps for i in range(int(first), int(last) + 1)}
+        assert {i for i in named if i in made} - stored.keys() == missing
+        assert "id_skip" in reasons, "two trade frames were dropped"
+    else:
+        assert reasons == {"disconnected"}, "the connections were cut"
+        spans = [(start, end) for _, _, _, _, start, end in gaps]
+        outside = [i for i in missing if not any(start <= made[i].time_us <= end for start, end in spans)]
+        assert outside == []
+
+
+@each_market
+def test_every_hole_in_the_book_is_named_and_the_book_came_back(run: Run, market: Market) -> None:
+    gaps = run.tables.rows(f"SELECT reason FROM gaps WHERE {market.where} AND channel = 'book'")
+    reasons = [reason for (reason,) in gaps]
+    assert set(reasons) <= {"id_skip", "disconnected", "resubscribed"}
+    if market.exchange == "kraken":  # no ids: the checksum says that something is missing, not what
+        assert "resubscribed" in reasons
+    else:
+        assert reasons.count("id_skip") >= 2, "frames dropped, a silence"
+    assert "disconnected" in reasons
+    assert run.books_met[market.key], "our best levels never were the venue's"
+    states = run.tables.rows(f"SELECT DISTINCT state FROM book_snapshots WHERE {market.where}")
+    assert ("ok",) in states
+
+
+@each_market
+def test_every_kind_of_data_has_rows(run: Run, market: Market) -> None:
+    wanted = ("trades", "book_deltas", "book_snapshots", "feed_status", *market.tables)
+    empty = [t for t in wanted if not run.tables.rows(f"SELECT count() FROM {t} WHERE {market.where}")[0][0]]
+    assert empty == []
+
+
+def test_nothing_was_refused(run: Run) -> None:
+    letters = run.tables.rows("SELECT exchange, market, reason, detail, payload FROM dead_letters LIMIT 5")
+    assert letters == []
