@@ -7,7 +7,6 @@ same name under coin-margined-futures). Statistics under `/futures/data` count i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
@@ -209,7 +208,6 @@ class FuturesReader(RestReader):
         return lambda row, ctx: read(row, asked, ctx)
 
 
-@dataclass(frozen=True)
 class CoinMarginedReader(FuturesReader):
     """Contracts become base coin."""
 

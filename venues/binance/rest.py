@@ -72,8 +72,6 @@ class RestReader:
     rows: Mapping[str, Row]
     """By our name: replies that are one object or a list of them."""
     parse_instrument: Callable[[bytes, Context], Instrument]
-    klines: frozenset[str] = frozenset(("kline",))
-    """Names of replies whose rows are candles of trades."""
     unnamed_rows: str = "kline"
     """What rows without names are where the path does not say."""
     symbol_of: Callable[[Mapping[str, str]], str] = lambda query: query.get("symbol", "")
@@ -103,7 +101,7 @@ class RestReader:
         if kind == "instrument":
             entries = msgspec.json.decode(body, type=m.ExchangeInfo).symbols
             return RestReply(kind, symbol, tuple(self.parse_instrument(bytes(entry), ctx) for entry in entries))
-        if kind in self.klines:
+        if kind == "kline":
             return RestReply(kind, symbol, klines(body, query.get("interval", ""), ctx))
         read = self.reader_of(kind, name, query)
         if read is not None:
