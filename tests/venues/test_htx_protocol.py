@@ -306,7 +306,8 @@ def test_turnover() -> None:
     assert SPOT.protocol.volume_request() == Request("/market/tickers", {}, 1)
     body = (
         b'{"status":"ok","ts":1,"data":[{"symbol":"sylousdt","open":9.7E-4,"high":0.001055,"low":8.29E-4,'
-        b'"close":8.97E-4,"amount":6.033648738732E8,"vol":566666.2460002552,"count":12651}]}'
+        b'"close":8.97E-4,"amount":6.033648738732E8,"vol":566666.2460002552,"count":12651},'
+        b'{"symbol":"newusdt","open":null,"vol":null,"count":null},{"symbol":"bareusdt"}]}'
     )
     assert list(SPOT.protocol.volume_reply(body)) == [("SYLOUSDT", "566666.2460002552")]
     linear = PERP.protocol.volume_reply(rest_body("linear_swap/rest_open_interest.jsonl"))

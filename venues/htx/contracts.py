@@ -151,7 +151,7 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
             bid_quantity=units.base(raw_bid, bid_price),
             ask_price=ask_price,
             ask_quantity=units.base(raw_ask, ask_price),
-            trade_count=tick.count,
+            trade_count=tick.count or 0,
             event_time_us=msg.ts * 1000,
             raw_volume=contracts,
         ),

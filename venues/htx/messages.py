@@ -213,7 +213,7 @@ class DetailTick(Struct, gc=False):
     low: Raw
     amount: Raw
     vol: Raw
-    count: int
+    count: int | None
     trade_turnover: Raw = _raw
     bid: Raw = _raw
     bidSize: Raw = _raw
@@ -303,6 +303,13 @@ class Reply(Struct):
     error_message: Any = field(name="err-msg", default=None)
     err_code: Any = None
     err_msg: Any = None
+
+
+class TurnoverEntry(Struct, gc=False):
+    """What an entry of `/market/tickers` says of the last 24 h: `vol` in quote coin, null where nothing was traded."""
+
+    symbol: str
+    vol: Raw = _raw
 
 
 class OpenInterestEntry(Struct, gc=False):

@@ -200,7 +200,7 @@ def statistics(tick: m.DetailTick, ctx: Context, event_time_us: int) -> Ticker:
         bid_quantity=bid_quantity,
         ask_price=ask_price,
         ask_quantity=ask_quantity,
-        trade_count=tick.count,
+        trade_count=tick.count or 0,
         event_time_us=event_time_us,
     )
 

@@ -18,7 +18,7 @@ _parts = msgspec.json.Decoder(list[Raw]).decode
 _code = msgspec.json.Decoder(m.ContractCode).decode
 _symbol = msgspec.json.Decoder(m.SymbolName).decode
 _open_interests = msgspec.json.Decoder(list[m.OpenInterestEntry]).decode
-_tickers = msgspec.json.Decoder(list[m.TickersEntry]).decode
+_turnovers = msgspec.json.Decoder(list[m.TurnoverEntry]).decode
 
 
 class Refused(UnparsableFrame):
@@ -76,8 +76,10 @@ def open_interest_parts(body: bytes) -> Iterator[tuple[str, bytes]]:
 def spot_turnovers(body: bytes) -> Iterator[tuple[str, str]]:
     """(symbol, 24 h turnover in quote coin) of `/market/tickers`. Raises BadData."""
     try:
-        for entry in _tickers(_data(body)):
-            yield upper_ascii(entry.symbol), number(entry.vol)
+        for entry in _turnovers(_data(body)):
+            turnover = number(entry.vol)
+            if turnover:
+                yield upper_ascii(entry.symbol), turnover
     except msgspec.MsgspecError as exc:
         raise UnparsableFrame(f"not a tickers reply of HTX: {exc}") from None
 
