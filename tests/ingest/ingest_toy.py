@@ -155,7 +155,8 @@ class ToyProtocol(PlainProtocol):
         return [(symbol, json.dumps(row).encode()) for symbol, row in json.loads(body).items()]
 
     def ban_until_ms(self, status: int, body: bytes) -> int | None:
-        return int(body.partition(b"banned until ")[2]) if b"banned until " in body else None
+        said = body.partition(b"banned until ")[2]
+        return int(said[:13]) if said else None
 
     def book_envelope(self, frame: bytes) -> BookEnvelope:
         m = json.loads(frame)
