@@ -28,8 +28,9 @@ Written by `python -m deploy.docs` from `marketdata/topics.py` and `marketdata/t
 - **What is missing is said**: `md.gap`, and for trades also inside `md.trade`, just before the first record after it.
 - Partitions: {partitions} per keyed topic unless `kafka.partitions` says otherwise; never change it later.
 
-The records shown below are what the applications make of frames the exchange sent (recorded in 2021 and 2024); only
-long sides of books are cut. An example consumer that does all this: [examples/consumer.py](examples/consumer.py).
+The records shown below are what the applications make of frames that exchanges sent (the volatility index: of their
+documentation's example); only long sides of books are cut. An example consumer that does all this:
+[examples/consumer.py](examples/consumer.py).
 
 | topic | purpose | key | partitions | cleanup | kept |
 |---|---|---|---|---|---|
@@ -46,14 +47,19 @@ position on it). Kinds:
 |---|---|---|
 | `frame` | the venue's frame | the venue's documents |
 | `snapshot` | the venue's REST answer with a full book (raw.book only) | the venue's documents |
+| `poll` | what a REST reply says of the symbol, cut out byte for byte (raw.derivative only) | the venue's documents |
 | `instrument` | the venue's metadata of the symbol, cut out byte for byte | the venue's documents |
-| `heartbeat` | the venue's clock as ingest knows it (raw.trade, raw.book and, a fifth as often, raw.bbo) | `schemas/raw.heartbeat.json` |
+| `heartbeat` | the venue's clock as ingest knows it, see below | `schemas/raw.heartbeat.json` |
 | `connected` | a connection carries this key from now on | `schemas/raw.connected.json` |
 | `disconnected` | it stopped | `schemas/raw.disconnected.json` |
 
 In order per key and topic: `instrument`, `connected`, then frames, heartbeats and snapshots, then `disconnected`. A
 process that was killed writes no `disconnected`: the next `connected`, with another `conn`, tells it. While a
 connection is replaced by a fresh one two are live and their frames interleave.
+
+Heartbeats stand in raw.trade, raw.book and, a fifth as often, raw.bbo. Polls are of what the venue does not stream:
+open interest and long/short ratios. The header `path` has the request. Mostly a reply repeats the one before; only
+what is new in it becomes a record.
 """
 
 IDENTITY: dict[str, str] = {
@@ -64,9 +70,16 @@ IDENTITY: dict[str, str] = {
     "book": "`epoch`, `update_id`, `state`",
     "book_snapshot": "`epoch`, `update_id`, `state`",
     "book_delta": "`epoch`, `last_update_id`",
-    "bbo": "`update_id`",
+    "bbo": "`update_id`, or where the exchange gives none `event_time_us` and the quote itself",
     "kline": "`interval`, `open_time`; newest by `is_closed`, `revision`, `last_trade_id`, then `trade_count`",
-    "venue_kline": "`interval`, `open_time`; newest by `is_closed`, then `last_trade_id`",
+    "venue_kline": "`interval`, `open_time`; newest by `is_closed`, then `last_trade_id`, then `event_time_us`",
+    "mark_price": "`event_time_us`",
+    "funding": "`funding_time_us`, `settled`, `event_time_us`",
+    "open_interest": "`event_time_us`; the newest `recv_time_ns` counts",
+    "liquidation": "`event_time_us`, `liquidation_id`, `side`, `price`, `quantity`",
+    "long_short": "`ratio_kind`, `period`, `event_time_us`; the newest `recv_time_ns` counts",
+    "volatility": "`index`, `event_time_us`",
+    "arbitrage": "`episode_id`, `sequence`",
     "kline_residual": "`interval`, `open_time`, `revision`",
     "ticker": "`event_time_us`",
     "instrument": "the key; the newest counts",
@@ -104,7 +117,7 @@ def _section(topic: Topic, records: Mapping[str, Any]) -> str:
         if tag in records:
             parts.append(f"\n\n```json\n{json.dumps(_shortened(records[tag]), ensure_ascii=False)}\n```\n")
         else:
-            parts.append("\n\nNo venue of this version sends it yet.\n" if tag not in IDENTITY else "\n")
+            parts.append("\n\nNo application of this version publishes it yet.\n" if tag not in IDENTITY else "\n")
     return "".join(parts)
 
 

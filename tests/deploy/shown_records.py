@@ -17,7 +17,15 @@ from deploy.docs.records import RECORDS
 from marketdata.codec import decode, encoder
 from marketdata.keys import parse_key
 from marketdata.kline import KlineMachine
-from marketdata.raw import ConnectedValue, DisconnectedValue, Headers, HeartbeatValue, encode_value, to_kafka
+from marketdata.raw import (
+    PATH_HEADER,
+    ConnectedValue,
+    DisconnectedValue,
+    Headers,
+    HeartbeatValue,
+    encode_value,
+    to_kafka,
+)
 from marketdata.reconcile import Reconciler
 from marketdata.topics import CHANNEL_TOPICS
 from processors import klines, reconcile
@@ -33,7 +41,7 @@ from venues import find_venue
 
 KEY = b"binance.spot.BTCUSDT"
 CONN = "ingest-0-1723075201000-1"
-HEARTBEAT_MS = 1000
+HEARTBEAT_MS = {"raw.trade": 1000, "raw.book": 1000, "raw.bbo": 5000}
 LEFT_OUT = (150, 153)
 """Trades of the session that are left out, by number, to show a gap."""
 Shown = dict[str, dict[str, dict[str, Any]]]
@@ -62,7 +70,8 @@ def session(name: str) -> Iterator[SourceRecord]:
     """The raw log of one recorded session of BTCUSDT, as ingest would have written it."""
     folder = frames_dir() / "binance" / "spot"
     times = (folder / f"{name}.recv.txt").read_text().split()
-    log, begun, beat_ms, trades, recv_ns = Log(), False, 0, 0, 0
+    log, begun, trades, recv_ns = Log(), False, 0, 0
+    beat_ms = dict.fromkeys(HEARTBEAT_MS, 0)
     topics = sorted({CHANNEL_TOPICS[c].name for c in CHANNELS.values()})
     for line, seconds in zip((folder / f"{name}.jsonl").read_bytes().splitlines(), times, strict=True):
         message = json.loads(line)
@@ -85,9 +94,9 @@ def session(name: str) -> Iterator[SourceRecord]:
         if stream != "trade" or not LEFT_OUT[0] <= trades < LEFT_OUT[1]:
             yield log.record(CHANNEL_TOPICS[channel].name, "frame", channel, line, recv_ns)
         event_ms = message["data"].get("E", 0)
-        if event_ms >= beat_ms + HEARTBEAT_MS:
-            beat_ms = event_ms
-            for topic in ("raw.trade", "raw.book"):
+        for topic, interval_ms in HEARTBEAT_MS.items():
+            if event_ms >= beat_ms[topic] + interval_ms:
+                beat_ms[topic] = event_ms
                 yield log.record(topic, "heartbeat", "", encode_value(HeartbeatValue(event_ms * 1000)), recv_ns)
     for topic in topics:
         end = DisconnectedValue("closed 1001 going away", sorted(CHANNELS.values()))
@@ -118,8 +127,33 @@ def ticker() -> SourceRecord:
     return made._replace(key=f"binance.spot.{symbol}".encode())
 
 
-def _lines(name: str) -> list[bytes]:
-    return (frames_dir() / "binance" / "spot" / name).read_bytes().splitlines()
+def derivatives() -> Iterator[SourceRecord]:
+    """Frames, one example from a documentation (volatility) and one REST reply of derivatives, of several exchanges."""
+
+    def made(topic: str, channel: str, key: str, value: bytes, event_ms: int, kind: str = "frame") -> SourceRecord:
+        return Log().record(topic, kind, channel, value, event_ms * 1_000_000)._replace(key=key.encode())
+
+    line = _lines("markprice.jsonl", "binance/usdm")[0]
+    yield made("raw.derivative", "mark_price", "binance.perp.BTCUSDT", line, json.loads(line)["data"]["E"])
+    line = _lines("liquidation.jsonl", "binance/usdm")[0]
+    yield made("raw.derivative", "liquidation", "binance.perp.BTCUSDT", line, json.loads(line)["data"]["E"])
+    line = next(x for x in _lines("seq_cf_20210722_book_raw_ticker.jsonl", "deribit/options") if b"open_interest" in x)
+    data = json.loads(line)["params"]["data"]
+    key = f"deribit.option.{data['instrument_name']}"
+    yield made("raw.ticker", "ticker", key, line, data["timestamp"])
+    line = _lines("dvol.docs.jsonl", "deribit/any")[0]
+    yield made(
+        "raw.derivative", "volatility", "deribit.option.BTC_USD", line, json.loads(line)["params"]["data"]["timestamp"]
+    )
+    line = _lines("rest_global_long_short_account_ratio.jsonl", "binance/usdm")[0]
+    reply = json.loads(line)
+    body, last_ms = line[line.index(b'"body":') + 7 : -1], reply["body"][-1]["timestamp"]
+    poll = made("raw.derivative", "long_short", "binance.perp.BTCUSDT", body, last_ms, "poll")
+    yield poll._replace(headers=[*poll.headers, (PATH_HEADER, reply["_rest"].encode())])
+
+
+def _lines(name: str, folder: str = "binance/spot") -> list[bytes]:
+    return (frames_dir() / folder / name).read_bytes().splitlines()
 
 
 class Applications:
@@ -188,6 +222,8 @@ def collect() -> Shown:
         for source in session(name):
             take(applications.handle(source))
     take(applications.handle(ticker()))
+    for source in derivatives():
+        take(applications.handle(source))
     frame = next(s for s in session("seq_hft_btcusdt_20240808") if ("channel", b"trade") in s.headers)
     cut = frame._replace(value=frame.value[:120])
     take(list(reject(cut, "unparsable", "not a trade frame: Input data was truncated", applications.metrics)))
