@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import BookFeed, Outcome, Verdict
@@ -74,6 +77,24 @@ def test_parse_book() -> None:
     assert envelope == (12, 12, 10, 1789344931639_000, False)
     assert (bids, asks) == ([("76914.0", "1000200.0"), ("76893.5", "0")], [("77023.0", "10")])
     assert checksum is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["new", "change", "delete"]),
+            st.decimals("1e-6", "1e9", allow_nan=False, places=6),
+            st.decimals("1e-6", "1e9", allow_nan=False, places=4),
+            st.sampled_from("efE"),
+        )
+    )
+)
+def test_levels_keep_their_value_in_any_notation(rows: list[tuple[str, Decimal, Decimal, str]]) -> None:
+    spelled = ",".join(f'["{action}",{price:{form}},{amount:{form}}]' for action, price, amount, form in rows)
+    found = parse_book(frame(bids="X").replace(b'"X"', f"[{spelled}]".encode())).bids
+    wanted = [(price, Decimal(0) if action == "delete" else amount) for action, price, amount, _ in rows]
+    assert [(Decimal(price), Decimal(amount)) for price, amount in found] == wanted
+    assert not any("e" in number.lower() for level in found for number in level)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec import Raw
 
+from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
 from venues.contract import BookEnvelope, BookFrame, SnapshotEnvelope, SnapshotFrame
@@ -23,6 +24,7 @@ class _Reply(msgspec.Struct):
 
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _DELETE = re.compile(rb'\["delete",([^,\]]+),[^,\]]+\]')
+_EXPONENT = re.compile(rb"\d[\d.]*e[+-]?\d+")
 _SPACE = b" \t\r\n"
 
 
@@ -60,7 +62,14 @@ def actions(raw: Raw) -> list[Level]:
     text = bytes(raw).translate(None, _SPACE)
     if b'"delete"' in text:
         text = _DELETE.sub(rb"[\1,0]", text)
-    return levels(Raw(text.replace(b'["new",', b"[").replace(b'["change",', b"[")))
+    text = text.replace(b'["new",', b"[").replace(b'["change",', b"[")
+    if b"e" in text:
+        text = _EXPONENT.sub(_plain, text)  # a few of them would make the decoding of all levels slow
+    return levels(Raw(text))
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    return plain(found[0].decode()).encode()
 
 
 def parse_snapshot(body: bytes) -> SnapshotFrame:
