@@ -1,0 +1,209 @@
+"""REST budgets that several ingest pods share, against a real Redis (Valkey) that may go away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from ingest.addresses import Addresses
+from ingest.budget import REFUSED_WAIT_S
+from ingest.metrics import Metrics
+from ingest.pools import LocalLedger, Pools
+from ingest.shared_ledger import SharedLedger, connect
+from runtime.config import Config
+from tests.ingest.ingest_servers import tcp_server
+from venues.contract import Request, RestPool
+
+POOLS = {"": RestPool(40, 1.0), "heavy": RestPool(10, 60.0)}
+
+
+class Pod:
+    """One pod's view of the budgets of an address."""
+
+    def __init__(self, url: str, place: str, number: int, shards: int, share: float = 1.0) -> None:
+        self.redis = connect(url)
+        self.metrics = Metrics()
+        self.local = LocalLedger(POOLS, share, shards)
+        self.ledger = SharedLedger(self.redis, place, f"pod-{number}", POOLS, share, self.local, self.metrics)
+        self.pools = Pools(self.local, self.ledger)
+
+    def is_alone(self) -> bool:
+        return self.ledger.away
+
+
+@contextlib.asynccontextmanager
+async def pods(url: str, count: int, shards: int = 0, share: float = 1.0) -> AsyncIterator[list[Pod]]:
+    place = f"t{secrets.token_hex(4)}:ingest:rest:default:https://x"
+    made = [Pod(url, place, n, shards or count, share) for n in range(count)]
+    try:
+        yield made
+    finally:
+        for pod in made:
+            await pod.redis.aclose()
+
+
+def drive(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def request(weight: int, pool: str = "") -> Request:
+    return Request("/x", {}, weight, pool=pool)
+
+
+def test_pods_together_stay_within_the_budget_of_any_window(redis_url: str) -> None:
+    async def test() -> None:
+        paid: list[tuple[float, int]] = []
+
+        async def spend(pod: Pod, weight: int, until_s: float) -> None:
+            while (before_s := time.monotonic()) < until_s:
+                wait_s = await pod.pools.reserve(request(weight))
+                if wait_s <= 0:
+                    paid.append((before_s, weight))
+                else:
+                    await asyncio.sleep(min(wait_s, 0.05))
+
+        async with pods(redis_url, 4) as made:
+            end_s = time.monotonic() + 3.2
+            await asyncio.gather(*(spend(pod, 1 + n * 2, end_s) for n, pod in enumerate(made)))
+        for at_s, _ in paid:  # stamped up to a round trip before the script's own clock
+            assert sum(w for t, w in paid if at_s <= t < at_s + 0.9) <= 40
+        assert sum(w for _, w in paid) >= 3 * 40 * 0.8  # and the budget is used
+        assert {w for _, w in paid} == {1, 3, 5, 7}
+
+    drive(test)
+
+
+def test_less_urgent_requests_leave_room_for_everybodys_urgent_ones(redis_url: str) -> None:
+    async def test() -> None:
+        async with pods(redis_url, 2) as (one, two):
+            for _ in range(4):
+                assert await one.pools.reserve(request(1, "heavy"), 0.5) == 0
+            assert await two.pools.reserve(request(1, "heavy"), 0.5) == 0
+            assert await two.pools.reserve(request(1, "heavy"), 0.5) > 50
+            assert await one.pools.reserve(request(5, "heavy")) == 0
+            assert await one.pools.reserve(request(1, "heavy")) > 50
+
+    drive(test)
+
+
+def test_a_request_heavier_than_the_pool_goes_when_nothing_was_spent(redis_url: str) -> None:
+    async def test() -> None:
+        async with pods(redis_url, 1) as (pod,):
+            assert await pod.pools.reserve(request(25, "heavy")) == 0
+            assert 59 < await pod.pools.reserve(request(1, "heavy")) <= 60
+
+    drive(test)
+
+
+def test_the_venues_own_count_and_its_orders_reach_every_pod(redis_url: str) -> None:
+    async def test() -> None:
+        async with pods(redis_url, 2) as (one, two):
+            await one.pools.observe(40)
+            assert 0.5 < await two.pools.reserve(request(1)) <= 1.0
+            assert await one.pools.refused(request(1, "heavy"), 429, 7.0, None) == 7.0
+            assert 6 < await two.pools.reserve(request(1, "heavy")) <= 7
+            await asyncio.sleep(1.0)
+            assert await two.pools.reserve(request(1)) == 0  # another pool goes on
+            assert await one.pools.refused(request(1, "heavy"), 429, 3.0, None) == 3.0
+            assert await two.pools.reserve(request(1, "heavy")) > 5  # a shorter order shortens nothing
+            assert await one.pools.refused(request(1), 418, None, 90.0) == 90.0
+            assert 89 < await two.pools.reserve(request(1)) <= 90
+            assert 89 < await two.pools.reserve(request(1, "heavy")) <= 90
+
+    drive(test)
+
+
+@contextlib.asynccontextmanager
+async def gate(redis_url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A way to Redis that is open while the event is set."""
+    parts, is_open = urlsplit(redis_url), asyncio.Event()
+    is_open.set()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (chunk := await reader.read(65536)) and is_open.is_set():
+            writer.write(chunk)
+            await writer.drain()
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not is_open.is_set():
+            return
+        up_reader, up_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        ways: tuple[Awaitable[None], Awaitable[None]] = (copy(reader, up_writer), copy(up_reader, writer))
+        await asyncio.gather(*ways)
+
+    async with tcp_server(forward) as port:
+        yield f"redis://127.0.0.1:{port}/0", is_open
+
+
+def test_without_redis_each_pod_keeps_to_its_part_and_comes_back(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ingest.shared_ledger.RETRY_S", 0.3)
+
+    async def test() -> None:
+        async with gate(redis_url) as (url, is_open), pods(url, 2, share=0.5) as (one, two):
+            for _ in range(3):
+                assert await one.pools.reserve(request(1, "heavy")) == 0
+            is_open.clear()
+            # 10 x 0.5 / 2 pods = 2 each: the first has had its part, the second takes its own and no more
+            assert await one.pools.reserve(request(1, "heavy")) > 0
+            assert await two.pools.reserve(request(2, "heavy")) == 0
+            assert await two.pools.reserve(request(1, "heavy")) > 0
+            assert one.is_alone()
+            assert two.metrics.counted("rest_budget_failures") >= 1
+            await two.pools.refused(request(1), 429, None, None)
+            assert await two.pools.reserve(request(1)) > REFUSED_WAIT_S - 1
+            is_open.set()
+            await asyncio.sleep(0.4)
+            assert await one.pools.reserve(request(2, "heavy")) == 0  # five in all, three spent
+            assert not one.is_alone()
+            assert await one.pools.reserve(request(1, "heavy")) > 0
+
+    with caplog.at_level("INFO"):
+        drive(test)
+    said = [r.message for r in caplog.records]
+    assert sum("keeps to its own part" in text for text in said) == 2
+    assert sum("shared again" in text for text in said) >= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "shared"), [({"shards": 2}, True), ({"rest_budget_shared": True}, True), ({}, False)]
+)
+def test_several_shards_share_by_address_and_egress(redis_url: str, settings: dict[str, Any], shared: bool) -> None:
+    prefix = f"t{secrets.token_hex(4)}:"
+    market = {"ws_url": "ws://x", "rest_url": "http://x/okx"}
+    binance = {**market, "rest_url": "http://x"}
+    config = Config.model_validate(
+        {
+            "environment": {"redis_prefix": prefix},
+            "redis": {"url": redis_url},
+            "exchanges": {
+                "binance": {"spot": {**market, "rest_url": "http://x"}},
+                "okx": {"spot": market, "perp": market},
+            },
+            "ingest": {"egress": "east", **settings},
+        }
+    )
+
+    async def test() -> None:
+        addresses = Addresses(config, "pod-0", Metrics())
+        spot, perp = addresses.pools("http://x/okx"), addresses.pools(config.exchanges["okx"]["perp"].rest_url)
+        assert spot is perp
+        assert addresses.pools("http://x") is not spot
+        assert await spot.reserve(request(1, "books")) == 0
+        redis = connect(redis_url)
+        found = [key.decode() async for key in redis.scan_iter(f"{prefix}*")]
+        assert found == ([f"{prefix}ingest:rest:east:http://x/okx:books:spent"] if shared else [])
+        assert not addresses.alone
+        await redis.aclose()
+        await addresses.close()
+
+    drive(test)
