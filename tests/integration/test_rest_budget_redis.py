@@ -186,7 +186,7 @@ def test_several_shards_share_by_address_and_egress(redis_url: str, settings: di
             "environment": {"redis_prefix": prefix},
             "redis": {"url": redis_url},
             "exchanges": {
-                "binance": {"spot": {**market, "rest_url": "http://x"}},
+                "binance": {"spot": binance},
                 "okx": {"spot": market, "perp": market},
             },
             "ingest": {"egress": "east", **settings},
