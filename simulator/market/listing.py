@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from simulator.market.instruments import E8, Instrument, digest, make_instrument
 from simulator.market.symbol import SymbolMarket
 
@@ -9,6 +11,7 @@ LEVELS_MAX = 1_200
 """Cells a side of a book that is sent whole."""
 
 
+@lru_cache(maxsize=8192)
 def reference_e8(base: str, seed: int) -> int:
     """Price of a coin in 1e-8 dollars: what its USDT pair starts at, so that venues trade near each other."""
     i = make_instrument(0, f"{base}USDT", seed)
