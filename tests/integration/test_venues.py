@@ -33,6 +33,7 @@ SILENT_S = 3.0
 BACK_S = 60.0
 PARTS = ("processors.normalise", "processors.books", "sinks.clickhouse", "sinks.redis")
 BEST = 5
+SIMS = tuple(dict.fromkeys(m.sim for m in MARKETS))
 
 _book = msgspec.json.Decoder(Book)
 
@@ -45,9 +46,10 @@ class Run:
     tables: Tables
     trades: dict[str, dict[str, Trade]]
     """Market key -> trades the venue made, by id."""
+    updates: dict[str, set[int]]
+    """Market key -> ids of the updates its book had while somebody listened; empty where the venue does not tell."""
     books_met: dict[str, bool]
     """Market key -> our book was the venue's at some moment after all that went wrong."""
-    reconnects: dict[str, int]
 
 
 class Exchange:
@@ -64,7 +66,18 @@ class Exchange:
 
     def trades(self, market: Market) -> dict[str, Trade]:
         symbol = urllib.parse.quote(market.symbol, safe="")
-        return dict(market.trades(self.get(f"/sim/sent?venue={market.sim}&symbol={symbol}&stream=trade&limit=1000000")))
+        return dict(
+            market.trades(
+                self.get(f"/sim/sent?venue={market.sim}&symbol={symbol}&stream={market.trades_query}&limit=1000000")
+            )
+        )
+
+    def updates(self, market: Market) -> set[int]:
+        """Ids of the updates of its book, where the simulator tells them."""
+        if not market.updates_query:
+            return set()
+        path = f"/sim/sent?venue={market.sim}&symbol={market.symbol}&stream={market.updates_query}&limit=1000000"
+        return {row[1] for row in self.get(path)["updates"]}
 
     def connections(self, market: Market) -> set[int]:
         return {c["number"] for c in self.get("/sim/status")["connections"] if c["venue"] == market.sim}
@@ -74,13 +87,17 @@ def config_for(environments: MakeConfig) -> Config:
     (port,) = free_ports(1)
     exchanges: dict[str, dict[str, Any]] = {}
     for m in MARKETS:
-        exchanges.setdefault(m.exchange, {})[m.market] = {
-            "ws_url": f"ws://127.0.0.1:{port}{m.prefix}",
-            "rest_url": f"http://127.0.0.1:{port}{m.prefix}",
-            "symbols": [m.symbol],
-            "channels": list(m.channels),
-        }
-    others = {m.sim: [m.symbol] for m in MARKETS if m.sim != "spot"}
+        market = exchanges.setdefault(m.exchange, {}).setdefault(
+            m.market,
+            {
+                "ws_url": f"ws://127.0.0.1:{port}{m.prefix}",
+                "rest_url": f"http://127.0.0.1:{port}{m.prefix}",
+                "symbols": [],
+                "channels": list(m.channels),
+            },
+        )
+        market["symbols"].append(m.symbol)
+    others = {sim: [m.symbol for m in MARKETS if m.sim == sim] for sim in SIMS if sim != "spot"}
     return environments(
         exchanges=exchanges,
         ingest={"reconnect_delay_s_min": 0.5},
@@ -111,11 +128,11 @@ def run(module_config: MakeConfig, module_service: ServiceFactory) -> Iterator[R
         time.sleep(2.0)
         assert ingest.stop() == 0
         trades = {m.key: exchange.trades(m) for m in MARKETS}
+        updates = {m.key: exchange.updates(m) for m in MARKETS}
         tables = Tables(config)
         stack.callback(tables.close)
         wait_until(lambda: settled(config, tables), BACK_S, "everything in the tables", every_s=1.0)
-        status = exchange.get("/sim/status")
-        yield Run(config, tables, trades, met, {m.key: status["counters"].get(m.sim, 0) for m in MARKETS})
+        yield Run(config, tables, trades, updates, met)
 
 
 class Books:
@@ -169,7 +186,7 @@ def disturb(exchange: Exchange, books: Books) -> None:
         exchange.fault("silence", m, stream=m.book_stream, duration_s=SILENT_S)
     time.sleep(SILENT_S + 1.0)
     recovered(books, "after silence")
-    for m in MARKETS:
+    for m in {m.sim: m for m in MARKETS}.values():
         before = exchange.connections(m)
         assert before, f"{m.key} has no connection"
         exchange.fault("disconnect", m, abrupt=True)
@@ -244,10 +261,27 @@ def test_every_hole_in_the_book_is_named_and_the_book_came_back(run: Run, market
         assert "resubscribed" in reasons
     else:
         assert reasons.count("id_skip") >= 2, "frames dropped, a silence"
-    assert "disconnected" in reasons
+    if market.exchange != "okx":  # where a quiet book's id is the same after the cut, nothing is missing
+        assert "disconnected" in reasons
     assert run.books_met[market.key], "our best levels never were the venue's"
     states = run.tables.rows(f"SELECT DISTINCT state FROM book_snapshots WHERE {market.where}")
     assert ("ok",) in states
+
+
+@pytest.mark.parametrize("market", [m for m in MARKETS if m.updates_query], ids=lambda m: m.key)
+def test_every_missing_update_lies_in_a_gap_and_every_gap_has_one(run: Run, market: Market) -> None:
+    stored = {i for (i,) in run.tables.rows(f"SELECT last_update_id FROM book_deltas WHERE {market.where}")}
+    missing = {i for i in run.updates[market.key] if min(stored) < i < max(stored)} - stored
+    spans = run.tables.rows(
+        f"SELECT first_missing_id, last_missing_id FROM gaps WHERE {market.where} AND channel = 'book'"
+    )
+    assert missing
+    assert [i for i in missing if not any(first <= i <= last for first, last in spans)] == []
+    told = run.tables.rows(
+        f"SELECT first_missing_id, last_missing_id FROM gaps WHERE {market.where} AND channel = 'book' "
+        "AND reason = 'id_skip'"
+    )
+    assert [span for span in told if not any(span[0] <= i <= span[1] for i in missing)] == []
 
 
 @each_market

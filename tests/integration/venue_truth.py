@@ -49,6 +49,9 @@ class Market:
     """That must hold rows of it; `trades`, `book_deltas` and `book_snapshots` besides."""
     numbered: bool = True
     """Whether its trade ids tell what is missing."""
+    trades_query: str = "trade"
+    updates_query: str = ""
+    """Where /sim/sent lists the updates of its book: `stream` to ask for. Each row's second number is the id."""
 
     @property
     def key(self) -> str:
@@ -100,6 +103,34 @@ def kraken_trades(reply: Any) -> Iterable[tuple[str, Trade]]:
             yield str(row["trade_id"]), Trade(d(row["price"]), d(row["qty"]), time_us)
 
 
+def inverse(contract_usd: int) -> Callable[[Decimal, Decimal], Decimal]:
+    """A contract is worth so many USD; quotients have 12 decimals."""
+    places = Decimal(1).scaleb(-12)
+    return lambda price, contracts: (contracts * contract_usd / price).quantize(places)
+
+
+def okx_trades(unit: Callable[[Decimal, Decimal], Decimal]) -> Callable[[Any], Iterable[tuple[str, Trade]]]:
+    def trades(reply: Any) -> Iterable[tuple[str, Trade]]:
+        for row in reply["trades"]:
+            row = loads(row) if isinstance(row, str) else row
+            price = d(row["px"])
+            yield row["tradeId"], Trade(price, unit(price, d(row["sz"])), int(row["ts"]) * 1000)
+
+    return trades
+
+
+def okx_book(unit: Callable[[Decimal, Decimal], Decimal]) -> Callable[[Any], tuple[Levels, Levels]]:
+    return lambda reply: sides(reply["data"][0], unit)
+
+
+def coins(_: Decimal, size: Decimal) -> Decimal:
+    return size
+
+
+def contracts(size: str) -> Callable[[Decimal, Decimal], Decimal]:
+    return lambda _, amount: amount * Decimal(size)
+
+
 def tick_book(reply: Any) -> tuple[Levels, Levels]:
     return sides(reply["tick"])
 
@@ -127,6 +158,19 @@ MARKETS = (
     Market(
         "binance", "perp", "BTCUSDT", "usdm", "/usdm", DERIVATIVE, "btcusdt@trade", "btcusdt@depth@100ms",
         binance_trades, sides, "/usdm/fapi/v1/depth?symbol=BTCUSDT&limit=20", DERIVATIVE_TABLES,
+        updates_query="depth",
+    ),
+    *(
+        Market(
+            "okx", market, symbol, "okx", "/okx", channels, f"trades-all:{symbol}", f"books:{symbol}", okx_trades(unit),
+            okx_book(unit), f"/okx/api/v5/market/books?instId={symbol}&sz=20", tables, trades_query="trades-all",
+            updates_query="books",
+        )
+        for market, symbol, channels, tables, unit in (
+            ("spot", "BTC-USDT", SPOT, SPOT_TABLES, coins),
+            ("perp", "BTC-USDT-SWAP", DERIVATIVE, DERIVATIVE_TABLES, contracts("0.01")),
+            ("perp", "BTC-USD-SWAP", DERIVATIVE, DERIVATIVE_TABLES, inverse(100)),
+        )
     ),
     Market(
         "htx", "spot", "BTCUSDT", "htx", "/htx", SPOT, "market.btcusdt.trade.detail", "market.btcusdt.mbp.150",
