@@ -157,9 +157,13 @@ class Connection:
             self._other(what, text, recv_ns, now_s)
 
     def _data(self, line: Line, frame: bytes, recv_ns: int) -> None:
-        if not line.announced and line.group is not None:
-            self._carriage.announce(line.group, recv_ns)
         host = self._host
+        if not line.announced:
+            if line.group is None:  # about the market as a whole
+                host.publish(host.records.control(self.conn, frame, recv_ns, self.seq))
+                host.on_instruments()
+                return
+            self._carriage.announce(line.group, recv_ns)
         host.publish(frame_record(line.topic, line.key, frame, line.channel, self._conn_header, self.seq, recv_ns))
         if line.is_book:
             host.on_book(line.stream.symbol, self.conn, frame, recv_ns)
@@ -360,8 +364,8 @@ class Connection:
         if not self._requests.idle:
             return False
         for name, was in old.lines.items():
-            if name not in old._wanted:
-                continue  # on its way out
+            if name not in old._wanted or not was.delivers:
+                continue  # on its way out, or nothing is lost with it
             line = self.lines.get(name)
             if line is None or (line.frames == 0 and not line.acked):
                 return False

@@ -2,7 +2,7 @@
 
 What others decided in control.subscription rules; the rest of control.subscription follows the configuration. While a
 selection cannot be resolved (the venue's REST does not answer), what it selected before, as it stands in
-control.subscription, stays.
+control.subscription, stays; symbols that a rule names need no answer of the venue.
 """
 
 from __future__ import annotations
@@ -52,8 +52,13 @@ class Desired:
     def _by_rules(self, name: MarketName) -> Mapping[str, tuple[str, ...]]:
         if name in self._selected:
             return self._selected[name]
-        rules = self._config.exchanges[name[0]][name[1]].select
-        return {key.symbol: tuple(s.channels) for key, s in self._ours(name)} if rules else {}
+        settings = self._config.exchanges[name[0]][name[1]]
+        found = {key.symbol: tuple(s.channels) for key, s in self._ours(name)} if settings.select else {}
+        for rule in settings.select:
+            channels = settings.channels if rule.channels is None else rule.channels
+            for symbol in rule.symbols:
+                found[symbol] = tuple(dict.fromkeys((*found.get(symbol, ()), *channels)))
+        return found
 
     def _ours(self, name: MarketName) -> list[tuple[Key, Subscription]]:
         found = [(parse_key(text), s) for text, s in self.held.items() if s is not None and s.source == "config"]

@@ -155,8 +155,10 @@ def test_market_streams_tell_that_metadata_changed() -> None:
     b = Bench(LISTINGS, toy_stream("trade:A"), on_instruments=lambda: told.append(1))
     b.say(id=1, ok=["listings", "trade:A"], final=True)
     b.say(listed="B is new")
-    assert told == [1]
-    assert b.log.kinds("raw.control") == ["frame", "frame"]
+    b.take(data("listings"))  # named like a stream's frame: the same
+    assert told == [1, 1]
+    assert b.log.kinds("raw.control") == ["frame", "frame", "frame"]
+    assert b.log.kinds("") == ["frame", "connected", "frame", "frame"]
     b.take(data("trade:A"))
     for _ in range(100):
         b.tick(1.0)

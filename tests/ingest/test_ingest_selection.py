@@ -82,6 +82,9 @@ CONFIG = Config.model_validate(
     {"exchanges": {"toy": {"perp": {**MARKET, "select": [{"top": 2, "channels": ["book"]}]}}}}
 )
 NAME = ("toy", "perp")
+NAMED = Config.model_validate(
+    {"exchanges": {"toy": {"perp": {**MARKET, "select": [{"top": 2}, {"symbols": ["N", "A"]}]}}}}
+)
 
 
 def ours(*channels: str) -> Subscription:
@@ -106,6 +109,10 @@ def test_what_others_decided_wins_over_a_selection() -> None:
     desired.select(NAME, {"B": ("book",), "C": ("book",), "D": ("book",)})
     assert desired.seeds() == {"toy.perp.A": ours("trade"), "toy.perp.D": ours("book")}
     assert desired.decided() == {"toy.perp.B": Subscription([]), "toy.perp.C": None}
+
+
+def test_symbols_that_a_rule_names_need_no_answer_of_the_venue() -> None:
+    assert Desired(NAMED, lambda _: True).wanted() == {"toy.perp.A": ours("trade"), "toy.perp.N": ours("trade")}
 
 
 def test_an_earlier_selection_stays_until_the_venue_answers() -> None:
