@@ -24,7 +24,10 @@ SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT")
 T0 = 1_700_006_400_000
 MINUTES = 12
 TRADES_PER_S = 20
-OUTPUTS = (topics.MD_TRADE, topics.MD_GAP, topics.MD_KLINE, topics.MD_VENUE_KLINE, topics.MD_KLINE_RESIDUAL)
+OUTPUTS = (
+    topics.MD_TRADE, topics.MD_GAP, topics.MD_KLINE, topics.MD_VENUE_KLINE, topics.MD_KLINE_RESIDUAL,
+    topics.MD_MARK_PRICE, topics.MD_FUNDING, topics.MD_LONG_SHORT,
+)  # fmt: skip
 APPS = ("processors.normalise", "processors.klines", "processors.reconcile")
 
 pytestmark = pytest.mark.timeout(400)
@@ -38,14 +41,33 @@ class RawLog:
         self._producer = Producer(producer_settings(config, linger_ms=20))
         self.records = 0
 
-    def put(self, topic: Topic, symbol: str, at_ms: int, kind: str, channel: str, value: bytes, conn: str) -> None:
+    def put(
+        self, topic: Topic, symbol: str, at_ms: int, kind: str, channel: str, value: bytes, conn: str, path: str = ""
+    ) -> None:
         self.records += 1
         headers = raw.to_kafka(raw.Headers(kind, channel, str(at_ms * 1_000_000), conn, str(self.records)))
+        if path:
+            headers.append((raw.PATH_HEADER, path.encode()))
+        market = "perp" if topic is topics.RAW_DERIVATIVE else "spot"
         # Kafka's own timestamp is now: a log of another year would be deleted by its age
         self._producer.produce(
-            topic_name(self._prefix, topic), value, f"binance.spot.{symbol}".encode(), headers=headers
+            topic_name(self._prefix, topic), value, f"binance.{market}.{symbol}".encode(), headers=headers
         )
         self._producer.poll(0)
+
+    def derivatives(self, symbol: str) -> None:
+        """A perpetual: mark prices by two connections that overlap, and replies that repeat what the last one said."""
+        to = topics.RAW_DERIVATIVE
+        self.put(to, symbol, T0, "connected", "", connected(["mark_price"], "start"), "c1")
+        overlapping = raw.encode_value(raw.ConnectedValue("ws://x", ["mark_price"], "rotation", overlaps=True))
+        self.put(to, symbol, T0, "connected", "", overlapping, "c2")
+        path = f"/futures/data/globalLongShortAccountRatio?symbol={symbol}&period=5m&limit=6"
+        for n in range(MINUTES * 20):
+            at_ms = T0 + n * 3_000
+            for conn in ("c1", "c2"):
+                self.put(to, symbol, at_ms + 3, "frame", "mark_price", mark_price_frame(symbol, at_ms), conn)
+            if n % 20 == 0:
+                self.put(to, symbol, at_ms + 5, "poll", "long_short", ratios(symbol, at_ms), "", path)
 
     def market(self, symbol: str) -> None:
         """Trades and the venue's candles of one symbol; at minute 4 some trades are lost in a reconnect."""
@@ -97,6 +119,21 @@ def trade_frame(symbol: str, at_ms: int, number: int, price: Decimal, quantity: 
         "T": at_ms, "m": maker, "M": True,
     }  # fmt: skip
     return json.dumps({"stream": f"{symbol.lower()}@trade", "data": data}).encode()
+
+
+def mark_price_frame(symbol: str, at_ms: int) -> bytes:
+    data = {
+        "e": "markPriceUpdate", "E": at_ms, "s": symbol, "p": "100.5", "P": "100.4", "i": "100.1", "r": "-0.0001",
+        "T": T0 + 8 * 3_600_000,
+    }  # fmt: skip
+    return json.dumps({"stream": f"{symbol.lower()}@markPrice@1s", "data": data}).encode()
+
+
+def ratios(symbol: str, at_ms: int) -> bytes:
+    """The last six periods of five minutes."""
+    newest_ms = at_ms // 300_000 * 300_000
+    share = {"symbol": symbol, "longShortRatio": "1.5", "longAccount": "0.6", "shortAccount": "0.4"}
+    return json.dumps([{**share, "timestamp": newest_ms - n * 300_000} for n in range(5, -1, -1)]).encode()
 
 
 def venue_kline(symbol: str, end_ms: int, trades: list[tuple[int, Decimal, Decimal, bool]]) -> bytes:
@@ -213,6 +250,7 @@ def test_killed_and_stopped_processors_publish_what_a_clean_run_does(
     log = RawLog(clean)
     for symbol in SYMBOLS:
         log.market(symbol)
+        log.derivatives(symbol)
     log.close()
     with service(APPS[0], clean) as a, service(APPS[1], clean) as b, service(APPS[2], clean) as c:
         for app in (a, b, c):
@@ -269,4 +307,7 @@ def check_content(records: Records) -> None:
         assert [r["matched"] for r in residuals] == [n != 4 for n in range(MINUTES - 1)]
         lost = residuals[4]
         assert (lost["trade_count_diff"], lost["ours_complete"]) == (-5, False)
+        perpetual = f"binance.perp.{symbol}".encode()
+        counts = [len(records[topic, perpetual]) for topic in ("md.mark_price", "md.funding", "md.long_short")]
+        assert counts == [MINUTES * 20, MINUTES * 20, 6 + (MINUTES - 1) // 5]
     assert not any(topic == "md.dead_letter" for topic, _ in records)
