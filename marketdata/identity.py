@@ -46,15 +46,18 @@ def identity(record: AnyRecord) -> Identified:
 def _bbo(r: Bbo) -> Identified:
     if r.update_id.isdigit():
         return Identified("bbo", int(r.update_id), r.event_time_us)
-    quote = f"{r.event_time_us}:{r.update_id}:{r.bid_price}:{r.bid_quantity}:{r.ask_price}:{r.ask_quantity}"
-    return Identified("bbo", quote if r.event_time_us or r.update_id else None, r.event_time_us)
+    quote = f"{r.update_id}:{r.bid_price}:{r.bid_quantity}:{r.ask_price}:{r.ask_quantity}"
+    if r.event_time_us or not r.update_id:
+        return Identified("bbo", _by_time_and_content(r.event_time_us, quote), r.event_time_us)
+    return Identified("bbo", quote, r.event_time_us)
 
 
 def _venue_kline(r: VenueKline) -> Identified:
     """All of it: a venue may send two candles, or two states of one, with one time or none."""
     prices = f"{r.open}:{r.high}:{r.low}:{r.close}"
-    content = f"{r.open_time}:{r.is_closed:d}:{r.event_time_us}:{prices}:{r.volume}:{r.quote_volume}:{r.trade_count}"
-    return Identified(f"kline:{r.interval}", content, r.event_time_us)
+    content = f"{r.open_time}:{r.is_closed:d}:{prices}:{r.volume}:{r.quote_volume}:{r.trade_count}"
+    record_id = _by_time_and_content(r.event_time_us, content) or content
+    return Identified(f"kline:{r.interval}", record_id, r.event_time_us)
 
 
 def _by_time(series: str) -> Callable[[Any], Identified]:

@@ -201,7 +201,10 @@ class VenueKline(KlineRecord, frozen=True, kw_only=True, tag="venue_kline"):
 
 
 class KlineResidual(Record, frozen=True, kw_only=True, tag="kline_residual"):
-    """Our final candle compared with the venue's closed one; all differences are ours minus the venue's."""
+    """Our final candle compared with the venue's closed one; all differences are ours minus the venue's.
+
+    What the venue does not say is not compared.
+    """
 
     interval: str
     open_time: int

@@ -112,12 +112,16 @@ def _bits(value: int, width: int) -> int:
 def candle_version(candle: types.Kline | types.VenueKline) -> int:
     """(is_closed, revision, last_trade_id, trade_count, event_time_us) as one number that orders alike.
 
-    The count comes after the id because a back-filled trade raises it while the last id stays.
+    The count comes after the id because a back-filled trade raises it while the last id stays. A candle of an exchange
+    that gives no time has our receive time instead.
     """
     last = int(candle.last_trade_id) if candle.last_trade_id.isascii() and candle.last_trade_id.isdigit() else 0
     revision = candle.revision if isinstance(candle, types.Kline) else 0
+    time_us = candle.event_time_us
+    if not time_us and isinstance(candle, types.VenueKline):
+        time_us = _received(candle) // 1000
     version = int(candle.is_closed)
-    for value, width in ((revision, 31), (last, 128), (candle.trade_count, 32), (candle.event_time_us, 63)):
+    for value, width in ((revision, 31), (last, 128), (candle.trade_count, 32), (time_us, 63)):
         version = version << width | _bits(value, width)
     return version
 

@@ -169,6 +169,14 @@ def test_candle_versions_order_like_their_contents(a: Any, b: Any) -> None:
     assert (tables.candle_version(a) < tables.candle_version(b)) == (content(a) < content(b))
 
 
+def test_venue_candles_without_a_time_order_by_ours() -> None:
+    untold = {"trade_count": -1, "last_trade_id": "", "event_time_us": 0}
+    early = samples.venue_kline(is_closed=False, **untold)
+    late = samples.venue_kline(is_closed=False, **{**untold, "recv_time_ns": "1767225601123456789"})
+    closed = samples.venue_kline(is_closed=True, **untold)
+    assert tables.candle_version(early) < tables.candle_version(late) < tables.candle_version(closed)
+
+
 @pytest.mark.parametrize(("topic", "record"), samples.every_kind(), ids=lambda v: v if isinstance(v, str) else "")
 def test_the_key_does_not_hold_what_two_collectors_differ_in(topic: str, record: Any) -> None:
     table = tables.TABLE_OF[topic, type(record)]
