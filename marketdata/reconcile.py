@@ -170,7 +170,8 @@ def _same_price(ours: str, venue: str) -> bool:
 
 def _same_amount(name: str, ours: Kline, venue: VenueKline) -> bool:
     """Equal; or, for a sum of products or quotients, equal but for the digits cut off each of them: by the venue from
-    amounts in quote currency, by both from amounts in base coin of contracts worth a fixed sum of quote currency.
+    amounts in quote currency, by both from amounts in base coin of contracts worth a fixed sum of quote currency (seen
+    from more decimals than any amount traded has).
 
     How many digits the venue keeps is seen only from the number, which may end in zeros that are not written: therefore
     also never more than a millionth of the whole.
@@ -182,7 +183,7 @@ def _same_amount(name: str, ours: Kline, venue: VenueKline) -> bool:
     if not units:
         return True
     venue_scale = len(theirs.partition(".")[2])
-    if venue.raw_volume and len(mine.partition(".")[2]) > PLACES_MAX:
+    if len(mine.partition(".")[2]) > PLACES_MAX:
         venue_scale = min(venue_scale, INVERSE_PLACES)
     elif "quote" not in name or scale <= venue_scale:
         return False
@@ -193,4 +194,4 @@ def _same_amount(name: str, ours: Kline, venue: VenueKline) -> bool:
 
 
 PLACES_MAX = 8
-"""Decimals of an amount that is no quotient, at most: a contract is worth 0.00000001 coin or more."""
+"""Decimals of an amount that is no quotient, at most: no exchange trades less than 0.00000001 coin."""
