@@ -1,1 +1,1 @@
-"""An exchange on loopback: Binance spot's WebSocket and REST protocols, a synthetic market or a recorded session."""
+"""Exchanges on loopback: their WebSocket and REST protocols under path prefixes, synthetic markets or a recording."""
