@@ -15,6 +15,7 @@ from msgspec import Struct
 from marketdata.continuity import Continuity, OpenGap, Unnumbered, Verdict
 from marketdata.decimals import TEXT_MAX
 from marketdata.errors import BadData
+from marketdata.gap_records import gap_record
 from marketdata.types import Gap, Trade
 from marketdata.validation import AGE_MAX_US, TIME_MAX_US, TIME_MIN_US, check_record, check_time
 
@@ -286,30 +287,3 @@ def _not_a_number(trade: Trade) -> Rejected:
 def near(price: str, other: str) -> bool:
     """Within a factor of `PRICE_FACTOR_MAX`; compares magnitudes only."""
     return float(other) / PRICE_FACTOR_MAX < float(price) < float(other) * PRICE_FACTOR_MAX
-
-
-def gap_record(like: Trade, channel: str, gap: OpenGap) -> Gap:
-    """The gap as it stands, for md.gap."""
-    return build_gap(like.exchange, like.market, like.symbol, like.instrument, like.recv_time_ns, channel, gap)
-
-
-def build_gap(
-    exchange: str, market: str, symbol: str, instrument: str, recv_time_ns: str, channel: str, gap: OpenGap
-) -> Gap:
-    return Gap(
-        exchange=exchange,
-        market=market,
-        symbol=symbol,
-        instrument=instrument,
-        recv_time_ns=recv_time_ns,
-        gap_id=gap.gap_id,
-        channel=channel,
-        first_missing_id=str(gap.first) if gap.count else "",
-        last_missing_id=str(gap.last) if gap.count else "",
-        missing_count=gap.count,
-        filled_count=gap.filled,
-        from_time_us=gap.from_time_us,
-        to_time_us=gap.to_time_us,
-        reason=gap.reason,
-        epoch=gap.epoch,
-    )

@@ -16,9 +16,10 @@ from marketdata import raw, topics
 from marketdata import types as t
 from marketdata.continuity import OpenGap, Verdict
 from marketdata.errors import BadData
+from marketdata.gap_records import build_gap
 from marketdata.identity import identity
 from marketdata.keys import Key
-from marketdata.trade_flow import Held, Rejected, build_gap
+from marketdata.trade_flow import Held, Rejected
 from marketdata.validation import AGE_MAX_US, check_record, check_time
 from processors.app import reject
 from processors.metrics import Metrics
