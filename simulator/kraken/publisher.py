@@ -103,15 +103,19 @@ class Publisher:
 def updates(market: SymbolMarket, view: TopView, depth: Depth) -> list[bytes]:
     """Frames that lead from what the view showed to the book now, each with the checksum after itself."""
     i = market.instrument
-    bids_before = view.bids
+    bids_before, asks_before = view.bids, view.asks
     changes = view.advance()
     if changes.bids and changes.asks and depth.last_id % BOTH_SIDES_EVERY:
-        first = wire.checksum(i, bids_before, view.asks)
-        second = wire.checksum(i, view.bids, view.asks)
-        asks, bids = _rows(changes.asks, depth.last_id), _rows(changes.bids, depth.last_id + 1)
+        bids, asks = _rows(changes.bids, depth.last_id + 1), _rows(changes.asks, depth.last_id)
+        # The side that gives way comes first: between the two frames the book is not crossed.
+        bids_first = next(iter(view.asks), 0) <= next(iter(bids_before), 0)
+        between = (view.bids, asks_before) if bids_first else (bids_before, view.asks)
+        first, second = wire.checksum(i, *between), wire.checksum(i, view.bids, view.asks)
+        none: list[tuple[int, int]] = []
+        sooner, later = ((bids, none), (none, asks)) if bids_first else ((none, asks), (bids, none))
         return [
-            wire.book("update", i, (), asks, first, depth.time_us),
-            wire.book("update", i, bids, (), second, depth.time_us + 7),
+            wire.book("update", i, sooner[0], sooner[1], first, depth.time_us),
+            wire.book("update", i, later[0], later[1], second, depth.time_us + 7),
         ]
     if not changes.bids and not changes.asks:
         return []

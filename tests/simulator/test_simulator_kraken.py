@@ -118,7 +118,10 @@ def test_books_follow_their_checksums(venue: Venue, depth: int) -> None:
             if not text.startswith(b'{"channel":"book"'):
                 continue
             data = json.loads(text)["data"][0]
-            books[data["symbol"]].take(text)
+            keeper = books[data["symbol"]]
+            keeper.take(text)
+            bid, ask = (float(next(iter(keeper.sides[side]))) for side in ("bids", "asks"))
+            assert bid < ask
             told += 1
             prices = [row["price"] for row in (*data["bids"], *data["asks"])]
             twice += len(prices) - len(set(prices))
