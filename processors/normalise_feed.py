@@ -62,6 +62,9 @@ class Feed:
             self.venue: Venue | None = find_venue(self.key.exchange, self.key.market)
         except ConfigError:
             self.venue = None
+        for name, channel in state.channels.items():
+            if channel.stream is not None and self.venue is not None:
+                channel.stream.grows = self.rules(name).monotonic_ids  # rules may be newer than the state
 
     @classmethod
     def load(cls, key: bytes, blob: bytes) -> Feed:
