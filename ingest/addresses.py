@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from redis.asyncio import Redis
+from typing import TYPE_CHECKING
 
 from ingest.feed import Attempts
 from ingest.metrics import Metrics
 from ingest.pools import LocalLedger, Pools
-from ingest.shared_ledger import SharedLedger, connect
 from runtime.config import Config
 from venues import find_venue
 from venues.contract import RestPool
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ingest.shared_ledger import SharedLedger
 
 
 class Addresses:
@@ -28,6 +31,8 @@ class Addresses:
         self._ledgers: list[SharedLedger] = []
         self._redis: Redis | None = None
         if config.ingest.rest_budget_shared or config.ingest.shards > 1:
+            from ingest.shared_ledger import connect  # megabytes that a single pod does not need
+
             self._redis = connect(config.redis.url)
         attempts: dict[str, int] = {}
         pools: dict[str, dict[str, RestPool]] = {}
@@ -46,6 +51,8 @@ class Addresses:
         settings, share = self._config.ingest, self._config.ingest.rest_budget_share
         if self._redis is None:
             return Pools(LocalLedger(pools, share))
+        from ingest.shared_ledger import SharedLedger
+
         local = LocalLedger(pools, share, settings.shards)
         prefix = self._config.environment.redis_prefix
         place = f"{prefix}ingest:rest:{settings.egress}:{address.rstrip('/')}"

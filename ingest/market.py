@@ -12,7 +12,7 @@ from ingest.books import Books
 from ingest.connection import Connection
 from ingest.feed import Around, Attempts, Feed
 from ingest.instruments import Instruments, Listing
-from ingest.lines import Group, Host
+from ingest.lines import MARKET_CHANNEL, Group, Host
 from ingest.metrics import Metrics, events
 from ingest.plan import Group as StreamGroup
 from ingest.plan import place, streams_max
@@ -247,8 +247,8 @@ class Market:
         """Why not all that is wanted is carried, or None."""
         said = []
         live = {name for c in self.connections() for name, line in list(c.lines.items()) if line.delivers}
-        wanted = [name for feed in list(self._feeds.values()) for name in list(feed.group.streams)]
-        missing = [name for name in wanted if name not in live]
+        wanted = [s for feed in list(self._feeds.values()) for s in list(feed.group.streams.values())]
+        missing = [s.name for s in wanted if s.name not in live and s.channel != MARKET_CHANNEL]
         if missing:
             said.append(f"{len(missing)} of {len(wanted)} streams not delivering, {missing[0]} for one")
         if unlisted := self.instruments.unlisted:

@@ -21,6 +21,8 @@ Method = Literal["subscribe", "unsubscribe", "renew", "book"]
 HOUR_S = 3600.0
 HOUR_PATIENCE_S = 20.0
 """Requests that an hourly limit would hold back for longer than this want a fresh connection."""
+BOOK_PAUSE_S = 0.12
+"""Between two requests for whole books on one connection: HTX refuses them when closer than 100 ms."""
 ASKED_MAX = 10_000
 """Requests remembered that were never answered; the oldest are forgotten."""
 
@@ -58,18 +60,21 @@ class Requests:
         self._asked: dict[int, Asked] = {}
         self._number = 0
         self._messages = message_window(limits.messages_per_s)
+        self._books: deque[Stream] = deque()
+        self._book_at_s = 0.0
         self._hourly = None if limits.requests_per_hour is None else Window(limits.requests_per_hour, HOUR_S)
 
     @property
     def idle(self) -> bool:
-        """Everything asked for has been sent."""
+        """Everything asked for has been sent, books apart."""
         return not self._outbox
 
     def ask(self, method: Method, streams: Iterable[Stream]) -> None:
         """Queue a request, cut to the venue's batch size."""
-        given = list(streams)
-        parts = [[stream] for stream in given] if method == "book" else batches(given, self._limits)
-        self._outbox.extend((method, list(part)) for part in parts)
+        if method == "book":
+            self._books.extend(s for s in streams if s not in self._books)
+        else:
+            self._outbox.extend((method, list(part)) for part in batches(list(streams), self._limits))
 
     def say(self, message: str | bytes, now_s: float) -> None:
         """Send at once: answers to pings, pings."""
@@ -81,30 +86,31 @@ class Requests:
         while self._messages.wait_s(now_s) <= 0:
             if self._greeting:
                 self.say(self._greeting.popleft(), now_s)
-            elif self._outbox and self._hour_allows(now_s):
+            elif self._outbox and (self._hourly is None or self._hourly.wait_s(now_s) <= 0):
                 yield self._send_next(now_s)
+            elif self._books and now_s >= self._book_at_s:
+                self._book_at_s = now_s + BOOK_PAUSE_S
+                stream = self._books.popleft()
+                self.say(self._protocol.book_request(stream, self._note("book", [stream])), now_s)
+                yield "book", [stream]
             else:
                 return
 
     def _send_next(self, now_s: float) -> tuple[Method, list[Stream]]:
         method, streams = self._outbox.popleft()
+        build = self._protocol.subscribe if method == "subscribe" else self._protocol.unsubscribe
+        if self._hourly is not None:
+            self._hourly.take(now_s)
+        self.say(build(streams, self._note(method, streams)), now_s)
+        return method, streams
+
+    def _note(self, method: Method, streams: list[Stream]) -> int:
+        """A request goes out: its number, under which its answer is awaited."""
         self._number += 1
         self._asked[self._number] = Asked(method, {s.name: s for s in streams})
         if len(self._asked) > ASKED_MAX:
             del self._asked[next(iter(self._asked))]
-        if method == "book":
-            message = self._protocol.book_request(streams[0], self._number)
-        elif method == "subscribe":
-            message = self._protocol.subscribe(streams, self._number)
-        else:
-            message = self._protocol.unsubscribe(streams, self._number)
-        if self._hourly is not None and method != "book":
-            self._hourly.take(now_s)
-        self.say(message, now_s)
-        return method, streams
-
-    def _hour_allows(self, now_s: float) -> bool:
-        return self._hourly is None or self._outbox[0][0] == "book" or self._hourly.wait_s(now_s) <= 0
+        return self._number
 
     def exhausted(self, now_s: float) -> bool:
         """The hourly limit holds requests back for so long that a fresh connection is better."""
@@ -112,6 +118,7 @@ class Requests:
 
     def clear(self) -> None:
         self._outbox.clear()
+        self._books.clear()
         self._greeting.clear()
 
     # --- answers ---

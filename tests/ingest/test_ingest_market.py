@@ -271,7 +271,7 @@ def test_what_is_dropped_without_a_word_is_told() -> None:
     async def test() -> None:
         server = ToyServer()
         server.listing = {"A": OPEN}
-        server.unknown = {"bbo:A"}
+        server.unknown = {"bbo:A", "listings"}  # without the second, metadata are only looked at by the hour
         async with server.run(), capturing(server, toy_venue()) as run:
             await run.market.apply({"A": ["bbo", "ticker"]})
             await until(lambda: run.counted("streams_refused", "bbo") == 1)

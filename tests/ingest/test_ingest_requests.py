@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.requests import HOUR_PATIENCE_S, Requests, Settled
+from ingest.requests import BOOK_PAUSE_S, HOUR_PATIENCE_S, Requests, Settled
 from tests.ingest.ingest_toy import ToyProtocol, toy_stream
 from venues.contract import Ack, VenueError
 
@@ -107,9 +107,14 @@ def test_the_hourly_limit_holds_back_and_says_so() -> None:
     assert not b.requests.exhausted(3601.0)
 
 
-def test_books_are_asked_for_one_by_one_and_outside_the_hourly_limit() -> None:
+def test_books_are_asked_for_one_by_one_with_a_pause_outside_the_hourly_limit() -> None:
     b = Bench(requests_per_hour=1)
     b.requests.ask("subscribe", [A])
     b.requests.ask("book", [A, B])
-    assert b.send(0.0) == ["subscribe", "book", "book"]
+    b.requests.ask("book", [A])
+    assert b.send(0.0) == ["subscribe", "book"]
+    assert b.send(BOOK_PAUSE_S / 2) == []
+    assert b.send(BOOK_PAUSE_S) == ["book"]
+    assert b.send(10.0) == []
     assert [m["names"] for m in b.sent[2:]] == [[A.name], [B.name]]
+    assert b.requests.refused(VenueError(2, "too fast", "")) == [Settled("book", [], [A])]
