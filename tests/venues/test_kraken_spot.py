@@ -250,7 +250,7 @@ def test_any_changed_level_shows(place: int) -> None:
 
 
 def test_a_thin_book_counts_with_what_it_has() -> None:
-    assert checksum([("0.5", "0.00100000")], []) == crc32(b"5" b"100000")
+    assert checksum([("0.5", "0.00100000")], []) == crc32(b"5100000")
     assert checksum([], []) == 0
 
 
