@@ -157,6 +157,18 @@ def test_rotation_overlaps_and_loses_nothing() -> None:
     drive(test)
 
 
+def test_attempts_come_a_few_at_once_and_within_the_venues_bound() -> None:
+    attempts, now_s, taken = Attempts(300), 0.0, []
+    while now_s < 400:
+        if attempts.wait_s(now_s) <= 0:
+            attempts.take(now_s)
+            taken.append(now_s)
+        now_s += 0.125
+    for at_s in taken:
+        assert sum(1 for t in taken if at_s <= t < at_s + 1) <= 3
+        assert sum(1 for t in taken if at_s <= t < at_s + 300) <= 240
+
+
 def test_old_age_rotates() -> None:
     async def test() -> None:
         async with FakeVenue().run() as venue, running(venue, rotate_after_s=0.5) as run:

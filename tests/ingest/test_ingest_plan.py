@@ -61,6 +61,29 @@ def test_a_symbols_streams_stay_together() -> None:
         assert sum(1 for g in groups if any(s.symbol == f"S{symbol}" for s in g.streams.values())) == 1
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(1, 12), st.integers(1, 2))
+def test_a_connection_carries_so_many_books_at_most(waves: list[int], books: int, channels: int) -> None:
+    groups: list[Group] = []
+    number = 0
+    for size in waves:
+        wave = []
+        for _ in range(size):
+            number += 1
+            wave += [Stream(f"s{number}@{c}", "book" if c == 0 else "trade", f"S{number}") for c in range(channels)]
+        place(groups, wave, lambda _: "", 1000, books)
+    carried = [sum(1 for s in g.streams.values() if s.channel == "book") for g in groups]
+    assert sum(carried) == number
+    assert max(carried) <= books
+    assert len(groups) == -(-number // books)
+
+
+def test_streams_without_a_book_go_where_the_books_are_full() -> None:
+    groups: list[Group] = []
+    place(groups, [Stream("a", "book", "A")], lambda _: "", 10, 1)
+    place(groups, [Stream("b", "trade", "B")], lambda _: "", 10, 1)
+    assert [list(g.streams) for g in groups] == [["a", "b"]]
+
+
 def test_new_streams_fill_groups_that_have_room() -> None:
     groups: list[Group] = []
     place(groups, streams(2, 3), lambda _: "", 10)

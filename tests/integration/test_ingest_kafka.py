@@ -291,3 +291,40 @@ def test_wishes_are_followed_live(config: Config, broker: Broker, service: Servi
         assert gone[-1].headers["kind"] == "disconnected"
         assert disconnected_decoder.decode(gone[-1].value).reason == "unsubscribed"
     assert not [m for m in messages if m.topic == "md.dead_letter"]
+
+
+def test_rules_select_and_others_decide(config: Config, broker: Broker, service: ServiceFactory) -> None:
+    """A rule brings symbols in and says so in control.subscription; who decides otherwise there wins."""
+    prefix = config.environment.topic_prefix
+    values = config.model_dump()
+    spot = values["exchanges"]["binance"]["spot"]
+    spot |= {"symbols": ["BTCUSDT"], "channels": ["trade"]}
+    spot["select"] = [{"patterns": ["S*", "X*"], "channels": ["trade", "ticker"]}, {"top": 2, "quotes": ["USDT"]}]
+    ruled = Config.model_validate(values)
+    with service("simulator", ruled) as simulator, service("ingest", ruled) as ingest:
+        simulator.wait_ready()
+        ingest.wait_ready()
+        captured = "marketprism_ingest_symbols_captured"
+        until(lambda: ingest.total(captured) >= 4, "the selection")
+        until(lambda: ingest.get("/readyz")[0] == 200, "its streams")
+        wish = Producer({"bootstrap.servers": config.kafka.bootstrap_servers})
+        wish.produce(f"{prefix}control.subscription", b'{"channels":[]}', b"binance.spot.SOLUSDT")
+        wish.flush(10)
+        before = ingest.total(captured)
+        until(lambda: ingest.total(captured) == before - 1, "the symbol taken out")
+        assert ingest.stop() == 0
+    told = accounting.read_topics(ruled, ["control.subscription"])
+    newest = {m.key: json.loads(m.value) for m in told}
+    assert newest["binance.spot.XRPUSDT"] == {"channels": ["trade", "ticker"], "source": "config"}
+    assert newest["binance.spot.SOLUSDT"] == {"channels": []}
+    assert newest["binance.spot.BTCUSDT"] == {"channels": ["trade"], "source": "config"}
+    assert len(newest) >= 4
+    with service("simulator", ruled) as simulator, service("ingest", ruled) as ingest:
+        simulator.wait_ready()
+        ingest.wait_ready()
+        until(lambda: ingest.total(captured) >= len(newest) - 1, "the same as before")
+        more_frames(ingest, 50)
+        assert ingest.total(captured) == len(newest) - 1
+        assert ingest.stop() == 0
+    again = accounting.read_topics(ruled, ["control.subscription"])
+    assert {m.key: json.loads(m.value) for m in again} == newest
