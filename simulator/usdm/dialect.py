@@ -14,7 +14,7 @@ from simulator.market.symbol import Sink
 from simulator.rest_params import ApiError, Query, Reply, error_body, not_found
 from simulator.usdm import wire
 from simulator.usdm.instruments import make_instrument
-from simulator.usdm.publisher import Publisher
+from simulator.usdm.publisher import Publisher, trade_frames
 from simulator.usdm.rest import DATA_REQUESTS_MAX, DATA_WINDOW_S, WEIGHT_MAX, Endpoints, weight
 from simulator.usdm.session import RoutedSession, open_session
 
@@ -111,22 +111,20 @@ class Usdm:
             "time_us": market.at_us,
             "update_id": wire.update_id(market.update_id),
             "flushed_update_id": wire.update_id(market.flushed_id),
-            "trade_id": wire.trade_id(market.trade_id),
+            "trade_id": wire.id_at(market, market.trade_id),
             "agg_id": market.agg_id,
         }
         stream = values.get("stream", "")
         if stream == "depth":
             out["updates"] = [row for row in names.updates if row[1] >= start][:limit]
         elif stream == "trade":
-            rows = []
-            for item in self.endpoints.trades_from(market, wire.ordinary_id(start), limit):
-                rows.append(wire.trade(market, item).decode())
-                if wire.has_special(item.id):
-                    rows.append(wire.special_trade(market, item).decode())
-            out["trades"] = [row for row in rows if json.loads(row)["t"] >= start]
+            # One before: a special trade may be the first asked for.
+            found = self.endpoints.trades_since(market, max(0, start - 1), limit + 1)
+            rows = [row.decode() for row in trade_frames(market, found)]
+            out["trades"] = [row for row in rows if json.loads(row)["t"] >= start][:limit]
         elif stream == "aggTrade":
-            found = [agg for agg in market.aggs if agg.id >= start][:limit]
-            out["aggs"] = [wire.agg_trade(market, agg).decode() for agg in found]
+            aggs = [agg for agg in market.aggs if agg.id >= start][:limit]
+            out["aggs"] = [wire.agg_trade(market, agg).decode() for agg in aggs]
         return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from simulator.hub import Hub
 from simulator.market.candles import INTERVALS, Bar, merge, next_open_time, open_time
@@ -48,6 +48,15 @@ class Slower:
         for keys in self.keys:
             keys.clear()
         return depth, previous
+
+
+def trade_frames(market: SymbolMarket, trades: Sequence[Trade]) -> Iterator[bytes]:
+    """Trades in order, and the special ones behind the last of their aggregate. Whole aggregates are given."""
+    for place, trade in enumerate(trades):
+        yield wire.trade(market, trade)
+        ended = place + 1 == len(trades) or trades[place + 1].agg_id != trade.agg_id
+        if ended and wire.has_special(trade.agg_id):
+            yield wire.special_trade(market, trade)
 
 
 class Names:
@@ -97,10 +106,8 @@ class Publisher:
     def on_trades(self, market: SymbolMarket, trades: list[Trade], aggs: list[Agg]) -> None:
         names, subscribers = self.of(market), self.hub.subscribers
         if names.trade in subscribers:
-            for trade in trades:
-                self.send(names.trade, wire.trade(market, trade))
-                if wire.has_special(trade.id):
-                    self.send(names.trade, wire.special_trade(market, trade))
+            for data in trade_frames(market, trades):
+                self.send(names.trade, data)
         if names.agg_trade in subscribers:
             for agg in aggs:
                 self.send(names.agg_trade, wire.agg_trade(market, agg))

@@ -162,13 +162,20 @@ class Endpoints(SyntheticRest):
         limit, from_id = query.limit(500, 1000), query.number("fromId")
         if from_id is None:
             return _trades(market, list(market.trades)[-limit:])
-        return _trades(market, self.trades_from(market, wire.ordinary_id(from_id), limit))
+        return _trades(market, self.trades_since(market, from_id, limit))
+
+    def trades_since(self, market: SymbolMarket, wire_id: int, limit: int) -> list[Trade]:
+        """Ordinary trades whose id on the wire is at least this."""
+        lowest = max(0, wire_id - wire.skipped(market.agg_id))
+        more = wire.skipped(market.agg_id) - wire.skipped(market.instrument.first_agg_id) + 1
+        found = self.trades_from(market, lowest, limit + more)
+        return [item for item in found if wire.trade_id(item) >= wire_id][:limit]
 
     def agg_trades(self, query: Query) -> str:
         rows = []
         i = self.symbol(query).instrument
         for agg in json.loads(super().agg_trades(query)):
-            row = {**agg, "f": wire.trade_id(agg["f"]), "l": wire.trade_id(agg["l"])}
+            row = {**agg, "f": agg["f"] + wire.skipped(agg["a"]), "l": agg["l"] + wire.skipped(agg["a"])}
             row["p"], row["q"] = (_cut(agg[name], places) for name, places in zip("pq", wire.digits(i), strict=True))
             row.pop("M")
             rows.append({**row, "nq": row["q"]})
@@ -333,7 +340,7 @@ def _trades(market: SymbolMarket, trades: list[Trade]) -> str:
     return _json(
         [
             {
-                "id": wire.trade_id(item.id),
+                "id": wire.trade_id(item),
                 "price": wire.price(i, item.price),
                 "qty": wire.qty(i, item.qty),
                 "quoteQty": fixed(item.price * item.qty * i.tick_e8 * i.step_e8 // E8, 2),

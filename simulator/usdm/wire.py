@@ -19,8 +19,8 @@ from simulator.market.ticker import Day
 from simulator.usdm.instruments import pair_of
 
 IDS_APART = 13
-SPECIAL_EVERY = 97
-"""After so many ordinary trades comes one of the insurance fund or of deleveraging."""
+SPECIAL_EVERY = 61
+"""After so many aggregates comes a trade of the insurance fund or of deleveraging."""
 FUTURE = 1
 """`st` of USD-M; COIN-M has 2."""
 
@@ -30,20 +30,29 @@ def update_id(number: int) -> int:
     return number * IDS_APART + (number * 0x9E3779B1 >> 7) % IDS_APART
 
 
-def trade_id(number: int) -> int:
+def skipped(agg_id: int) -> int:
+    """How many trade ids went to special trades before this aggregate: none falls inside one."""
+    return agg_id // SPECIAL_EVERY
+
+
+def trade_id(item: Trade) -> int:
     """The wire's id of an ordinary trade."""
-    return number + number // SPECIAL_EVERY
+    return item.id + skipped(item.agg_id)
 
 
-def ordinary_id(wire_id: int) -> int:
-    """The first ordinary trade whose id on the wire is at least this."""
-    block, rest = divmod(wire_id, SPECIAL_EVERY + 1)
-    return block * SPECIAL_EVERY + rest
+def has_special(agg_id: int) -> bool:
+    """Whether a special trade follows an aggregate, with the next id."""
+    return agg_id % SPECIAL_EVERY == SPECIAL_EVERY - 1
 
 
-def has_special(number: int) -> bool:
-    """Whether a special trade follows an ordinary one, with the next id."""
-    return number % SPECIAL_EVERY == SPECIAL_EVERY - 1
+def id_at(market: SymbolMarket, number: int) -> int:
+    """The wire's id of a trade of the market; -1 of none. Of trades no longer held it may be a few too large."""
+    if number < 0:
+        return -1
+    held = market.trades
+    if not held:
+        return number + skipped(market.agg_id)
+    return number + skipped(held[max(0, number - held[0].id)].agg_id)
 
 
 @lru_cache(maxsize=4096)
@@ -100,15 +109,14 @@ def _trade(i: Instrument, number: int, ticks: int, steps: int, kind: str, time_u
 
 
 def trade(market: SymbolMarket, item: Trade) -> bytes:
-    number = trade_id(item.id)
-    return _trade(market.instrument, number, item.price, item.qty, "MARKET", item.time_us, item.buyer_is_maker)
+    return _trade(market.instrument, trade_id(item), item.price, item.qty, "MARKET", item.time_us, item.buyer_is_maker)
 
 
 def special_trade(market: SymbolMarket, after: Trade) -> bytes:
     """Off the market's price, as these are."""
-    kind = "INSURANCE_FUND" if after.id // SPECIAL_EVERY % 2 else "ADL"
+    kind = "INSURANCE_FUND" if skipped(after.agg_id) % 2 else "ADL"
     ticks = after.price * (108 if after.buyer_is_maker else 92) // 100
-    number = trade_id(after.id) + 1
+    number = trade_id(after) + 1
     return _trade(market.instrument, number, ticks, after.qty, kind, after.time_us, after.buyer_is_maker)
 
 
@@ -121,8 +129,9 @@ def agg_trade(market: SymbolMarket, item: Agg) -> bytes:
     i = market.instrument
     return (
         f'{{"e":"aggTrade","E":{event_ms(item.time_us)},"a":{item.id},"s":"{i.symbol}","p":"{price(i, item.price)}",'
-        f'"q":"{qty(i, item.qty)}","nq":"{qty(i, normal_qty(item))}","f":{trade_id(item.first)},'
-        f'"l":{trade_id(item.last)},"T":{item.time_us // 1000},"m":{boolean(item.buyer_is_maker)},"st":{FUTURE}}}'
+        f'"q":"{qty(i, item.qty)}","nq":"{qty(i, normal_qty(item))}","f":{item.first + skipped(item.id)},'
+        f'"l":{item.last + skipped(item.id)},"T":{item.time_us // 1000},"m":{boolean(item.buyer_is_maker)},'
+        f'"st":{FUTURE}}}'
     ).encode()
 
 
@@ -155,7 +164,7 @@ def partial_depth(market: SymbolMarket, item: Depth, previous: int, count: int) 
 def kline(market: SymbolMarket, bar: Bar, interval: str, time_us: int, *, closed: bool) -> bytes:
     i = market.instrument
     close_time = next_open_time(interval, bar.open_ms) - 1
-    first, last = (trade_id(bar.first), trade_id(bar.last)) if bar.count else (-1, -1)
+    first, last = id_at(market, bar.first), id_at(market, bar.last)
     return (
         f'{{"e":"kline","E":{event_ms(time_us)},"s":"{i.symbol}","k":{{"t":{bar.open_ms},"T":{close_time},'
         f'"s":"{i.symbol}","i":"{interval}","f":{first},"L":{last},"o":"{price(i, bar.o)}","c":"{price(i, bar.c)}",'
@@ -165,13 +174,9 @@ def kline(market: SymbolMarket, bar: Bar, interval: str, time_us: int, *, closed
     ).encode()
 
 
-def _day_ids(day: Day) -> tuple[int, int]:
-    return (trade_id(day.first), trade_id(day.last)) if day.count else (-1, -1)
-
-
 def ticker(market: SymbolMarket, day: Day, time_us: int) -> bytes:
     i = market.instrument
-    first, last = _day_ids(day)
+    first, last = id_at(market, day.first), id_at(market, day.last)
     return (
         f'{{"e":"24hrTicker","E":{event_ms(time_us)},"s":"{i.symbol}","ps":"{pair_of(i.symbol)}",'
         f'"p":"{price(i, day.change)}","P":"{day.percent()}",'

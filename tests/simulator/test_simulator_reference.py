@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from functools import cache
 
 import pytest
@@ -13,10 +14,11 @@ from simulator.market import derivatives
 from simulator.market.instruments import E8
 from simulator.market.market import Deaf, Market
 from simulator.market.reference import STRAY_MOST, coin_factor, fair_factor, noise
-from simulator.market.symbol import SymbolMarket, Trade
+from simulator.market.symbol import Agg, SymbolMarket, Trade
 from simulator.okx.instruments import make_instrument as okx_instrument
 from simulator.usdm import wire
 from simulator.usdm.instruments import make_instrument as usdm_instrument
+from simulator.usdm.publisher import trade_frames
 
 T0_US = 1_790_000_000_000_000
 TIMES = st.integers(T0_US, T0_US + 10**14)
@@ -115,10 +117,29 @@ def test_liquidations_are_some_of_the_big_orders_of_contracts() -> None:
 
 
 @given(st.integers(0, 10**12))
-def test_usdm_ids_grow_with_jumps_and_come_back(number: int) -> None:
+def test_usdm_update_ids_grow_with_jumps(number: int) -> None:
     assert 0 < wire.update_id(number + 1) - wire.update_id(number) < 2 * wire.IDS_APART
-    step = wire.trade_id(number + 1) - wire.trade_id(number)
-    assert step == (2 if wire.has_special(number) else 1)
-    assert wire.ordinary_id(wire.trade_id(number)) == number
-    if wire.has_special(number):
-        assert wire.ordinary_id(wire.trade_id(number) + 1) == number + 1
+
+
+def test_usdm_trade_ids_leave_room_between_aggregates_alone() -> None:
+    class Kept(Deaf):
+        def __init__(self) -> None:
+            self.ids: list[int] = []
+            self.aggs: list[tuple[int, int]] = []
+
+        def on_trades(self, market: SymbolMarket, trades: list[Trade], aggs: list[Agg]) -> None:
+            self.ids += [json.loads(data)["t"] for data in trade_frames(market, trades)]
+            for agg in aggs:
+                told = json.loads(wire.agg_trade(market, agg))
+                assert told["l"] - told["f"] == agg.last - agg.first
+                self.aggs.append((told["f"], told["l"]))
+
+    market, kept = Market(["BTCUSDT"], 1, 200.0, T0_US, usdm_instrument, "usdm"), Kept()
+    market.advance(T0_US + 60_000_000, kept)
+    assert kept.ids == list(range(kept.ids[0], kept.ids[-1] + 1))
+    jumps = [b[0] - a[1] for a, b in itertools.pairwise(kept.aggs)]
+    assert set(jumps) == {1, 2}
+    assert jumps.count(2) == pytest.approx(len(jumps) / wire.SPECIAL_EVERY, abs=1)
+    one = market.symbols["BTCUSDT"]
+    assert wire.id_at(one, one.trade_id) == kept.aggs[-1][1]
+    assert wire.id_at(one, -1) == -1
