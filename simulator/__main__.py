@@ -11,6 +11,7 @@ from typing import Protocol
 
 import uvloop
 
+from marketdata.errors import ConfigError
 from runtime.config.simulator import Simulator
 from runtime.service import Service, start
 from simulator.connection import Connection
@@ -75,7 +76,7 @@ def main() -> int:
     service = start("simulator")
     try:
         uvloop.run(serve(service))
-    except (OSError, sqlite3.OperationalError, BadRecording) as exc:
+    except (OSError, sqlite3.OperationalError, BadRecording, ConfigError) as exc:
         config = service.config.simulator
         service.log.error(
             f"cannot serve {config.host}:{config.port} from {config.recording or config.state_dir}: {exc}"

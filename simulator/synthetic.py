@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from marketdata.errors import ConfigError
 from runtime.config.simulator import Simulator
 from simulator import metrics, wire
 from simulator.dialect import Desk, Segment
@@ -62,11 +63,14 @@ class Seat:
 
 
 def open_segment(config: Simulator, server: Server, segment: Segment, symbols: list[str], now_us: int) -> Seat:
-    """A venue's market and dialect, put on the server. Raises ValueError: a symbol it cannot have."""
+    """A venue's market and dialect, put on the server. Raises ConfigError: a symbol it cannot have."""
     store = Store(Path(config.state_dir) / segment.name)
-    market = store.open_market(
-        symbols, config.seed, config.venue_frames_per_s, now_us, segment.instrument, segment.name
-    )
+    try:
+        market = store.open_market(
+            symbols, config.seed, config.venue_frames_per_s, now_us, segment.instrument, segment.name
+        )
+    except ValueError as exc:
+        raise ConfigError(f"simulator.venues.{segment.name}: {exc}") from None
     hub = Hub(server.faults, time.monotonic, venue=segment.name, kind_of=segment.stream_kind)
     dialect = segment.dialect(Desk(segment.name, config, hub, server.faults, market, store))
     server.add(Place(segment.name, segment.prefix, dialect, hub))
@@ -90,7 +94,8 @@ class Synthetic:
         self.seats += [
             open_segment(config, server, segment, list(dict.fromkeys(symbols)), now_us)
             for segment in SEGMENTS
-            if (symbols := config.venues.get(segment.name))
+            for name, symbols in config.venues.items()
+            if name == segment.name and symbols
         ]
 
     async def run(self) -> None:

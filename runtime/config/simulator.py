@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from runtime.config.base import Section
 
-DEFAULT_VENUES = {
+SimulatedVenue = Literal["usdm", "okx", "htx", "hbdm", "deribit", "kraken"]
+DEFAULT_VENUES: dict[SimulatedVenue, list[str]] = {
     "usdm": ["BTCUSDT", "ETHUSDT", "SOLUSDT"],
     "okx": ["BTC-USDT", "ETH-USDT", "BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USD-SWAP"],
     "htx": ["BTCUSDT", "ETHUSDT"],
@@ -24,7 +27,7 @@ class Simulator(Section):
     symbols: list[str] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
     symbol_count: int = Field(0, ge=0, description="At least so many symbols: invented ones are added to the list")
     frames_per_s: float = Field(200.0, gt=0, description="Over all symbols of Binance spot, on average")
-    venues: dict[str, list[str]] = Field(
+    venues: dict[SimulatedVenue, list[str]] = Field(
         DEFAULT_VENUES,
         description="Symbols of the other venues in their spelling, served under /usdm, /okx, /htx, /hbdm, /deribit "
         "and /kraken of the same port; a venue left out is not there",
