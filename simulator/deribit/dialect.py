@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.deribit import wire
 from simulator.deribit.instruments import instrument
 from simulator.deribit.methods import Methods, call
 from simulator.deribit.publisher import INTERVALS, RESOLUTIONS, VOLATILITY_BASES, Publisher
@@ -24,6 +23,7 @@ from simulator.deribit.session import (
 from simulator.dialect import Desk, Limits, Request, Segment
 from simulator.faults import Fault
 from simulator.rest_params import Reply
+from simulator.sent import market_of, trades_from
 
 STATE_KINDS = ("any", "future", "option", "spot", "future_combo", "option_combo")
 STATE_CURRENCIES = ("any", "BTC", "ETH", "USDC", "USDT", "EURR")
@@ -108,10 +108,10 @@ class Deribit:
         return {"symbols": list(self.desk.market.symbols), "books": list(self.publisher.books)}
 
     def sent(self, values: dict[str, str]) -> Any:
-        """`symbol`, and `stream` trade (`from` a trade_seq, `limit`) or book (`limit` levels); without: the last
-        ids."""
-        market = self.desk.market.symbols[values["symbol"]]
-        i, limit = market.instrument, int(values.get("limit", "1000"))
+        """`symbol`, and `stream` trade (`from` a trade_seq) or book (`from` a change_id), `limit`; without `stream` the
+        last ids."""
+        market = market_of(self.desk, values)
+        i = market.instrument
         out: dict[str, Any] = {
             "symbol": i.symbol,
             "time_us": market.at_us,
@@ -120,16 +120,9 @@ class Deribit:
             "change_id": self.publisher.last_change.get(i.symbol, 0),
         }
         if values.get("stream") == "trade":
-            first = int(values.get("from", "0"))
-            found = [trade for trade in market.trades if trade.id >= first][:limit]
-            out["trades"] = self.methods.trade_rows(market, found)
+            out["trades"] = self.methods.trade_rows(market, trades_from(self.desk, market, values))
         elif values.get("stream") == "book":
-            held = self.publisher.shown(market)
-            bids = sorted(held.view.bids.items(), reverse=True)[:limit]
-            asks = sorted(held.view.asks.items())[:limit]
-            out["book"] = (
-                f'{{"change_id":{held.change_id},"bids":{wire.levels(i, bids)},"asks":{wire.levels(i, asks)}}}'
-            )
+            out["updates"] = self.publisher.updates.rows(i.symbol, values)
         return out
 
 

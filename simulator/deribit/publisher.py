@@ -17,6 +17,7 @@ from simulator.market.market import Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
 from simulator.market.ticker import Day, day_of
 from simulator.market.view import WholeView
+from simulator.sent import Updates
 
 INTERVALS = ("100ms", "raw")
 RESOLUTIONS = ("1", "3", "5", "10", "15", "30", "60", "120", "180", "360", "720")
@@ -55,6 +56,7 @@ class Publisher:
         """Coins in 1e-8 traded in the minute that opened then, where a trade of it was heard."""
         self.liquidations = Liquidations()
         self.told: dict[str, tuple[int, int]] = {}
+        self.updates = Updates()
         self.bases = {parse(each.instrument.symbol).base: each for each in reversed(market.order)}
 
     def send(self, channel: str, data: str) -> None:
@@ -142,6 +144,7 @@ class Publisher:
         previous, held.change_id = held.change_id, self.change_id
         self.last_change[symbol] = self.change_id
         ids = (self.change_id, previous)
+        self.updates.note(symbol, previous, self.change_id, depth.time_us // 1000)
         data = wire.book_change(market.instrument, *ids, depth.time_us // 1000, changes.bids, changes.asks)
         for channel in channels:
             self.send(channel, data)

@@ -18,6 +18,7 @@ from simulator.market.symbol import SymbolMarket
 from simulator.market.ticker import day_of
 from simulator.market.view import top
 from simulator.rest_params import Reply
+from simulator.sent import market_of, trades_from
 
 REQUESTS_PER_S = 10
 HISTORY_TRADES_MAX = 2000
@@ -169,25 +170,22 @@ class HtxSpot:
         return {"symbols": list(self.desk.market.symbols), "books": list(self.publisher.books)}
 
     def sent(self, values: dict[str, str]) -> Any:
-        """`symbol`, and `stream` trade (`from` a trade id of the market, `limit`) or book (`limit` levels); without:
-        the last ids. On the wire a `tradeId` is `trade_id_base` more."""
-        market = self.desk.market.symbols[values["symbol"]]
-        limit = int(values.get("limit", "1000"))
+        """`symbol`, and `stream` trade (`from` a trade id) or book (`levels` of the topic; `from` a seqNum), `limit`;
+        without `stream` the last ids. Trade ids are the market's: a `tradeId` on the wire is `trade_id_base` more."""
+        market = market_of(self.desk, values)
+        i = market.instrument
         out: dict[str, Any] = {
-            "symbol": market.instrument.symbol,
+            "symbol": i.symbol,
             "time_us": market.at_us,
             "trade_id": market.trade_id,
-            "first_trade_id": market.instrument.first_trade_id,
+            "first_trade_id": i.first_trade_id,
             "trade_id_base": wire.TRADE_ID_BASE,
         }
         if values.get("stream") == "trade":
-            first = int(values.get("from", "0"))
-            found = [trade for trade in market.trades if trade.id >= first][:limit]
-            out["trades"] = [wire.trade_row(market.instrument, trade) for trade in found]
+            out["trades"] = [wire.trade_row(i, trade) for trade in trades_from(self.desk, market, values)]
         elif values.get("stream") == "book":
-            i = market.instrument
-            bids, asks = (wire.levels(i, side.items()) for side in top(market, limit))
-            out["book"] = wire.refresh(market.update_id, bids, asks)
+            topic = f"market.{i.symbol.lower()}.mbp.{values.get('levels', '150')}"
+            out["updates"] = self.publisher.updates.rows(topic, values)
         return out
 
 

@@ -13,6 +13,7 @@ from simulator.market.market import Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
 from simulator.market.ticker import Day, day_of
 from simulator.market.view import Change, TopView
+from simulator.sent import Updates
 
 MBP_LEVELS = (5, 20, 150)
 RESET_JUMP = 1_000_000_000
@@ -38,6 +39,7 @@ class SpotPublisher:
         self.jumps: dict[str, int] = {}
         self.days: dict[str, Day] = {}
         self.told: dict[str, int] = {}
+        self.updates = Updates()
 
     def publish(self, topic: str, ts_us: int, tick: Callable[[], str]) -> None:
         self.hub.publish(topic, lambda _: wire.data(topic, ts_us // 1000, tick()))
@@ -88,6 +90,7 @@ class SpotPublisher:
                 continue
             previous, held.before, held.seq = held.seq, held.seq, seq
             held.updated_ms = depth.time_us // 1000
+            self.updates.note(topic, previous, seq, held.updated_ms)
             self._increment(market, topic, levels, (seq, previous), changes.bids, changes.asks)
 
     def _increment(

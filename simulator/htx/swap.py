@@ -19,6 +19,7 @@ from simulator.market.symbol import SymbolMarket
 from simulator.market.ticker import day_of
 from simulator.market.view import top
 from simulator.rest_params import Reply
+from simulator.sent import market_of, trades_from
 
 REQUESTS_MAX, WINDOW_S = 240, 3.0
 RATIO_PERIODS = ("5min", "15min", "30min", "60min", "4hour", "1day")
@@ -205,10 +206,11 @@ class HtxSwap:
         return {"symbols": list(self.desk.market.symbols), "books": list(self.publisher.books)}
 
     def sent(self, values: dict[str, str]) -> Any:
-        """`symbol`, and `stream` trade (`from` a trade id of the market, `limit`) or book (`limit` levels); without:
-        the last ids. On the wire a trade's id is (id + `match_base`) * 10000."""
-        market = self.desk.market.symbols[values["symbol"]]
-        i, limit = market.instrument, int(values.get("limit", "1000"))
+        """`symbol`, and `stream` trade (`from` a trade id) or book (`levels` of the topic; `from` an `mrid`, for
+        versions are each connection's own), `limit`; without `stream` the last ids. Trade ids are the market's: on the
+        wire they are (id + `match_base`) * 10000."""
+        market = market_of(self.desk, values)
+        i = market.instrument
         out: dict[str, Any] = {
             "symbol": i.symbol,
             "time_us": market.at_us,
@@ -217,12 +219,10 @@ class HtxSwap:
             "match_base": wire.MATCH_BASE,
         }
         if values.get("stream") == "trade":
-            first = int(values.get("from", "0"))
-            found = [trade for trade in market.trades if trade.id >= first][:limit]
-            out["trades"] = [wire.trade_row(i, trade) for trade in found]
+            out["trades"] = [wire.trade_row(i, trade) for trade in trades_from(self.desk, market, values)]
         elif values.get("stream") == "book":
-            bids, asks = (wire.levels(i, side.items()) for side in top(market, limit))
-            out["book"] = f'{{"bids":{bids},"asks":{asks}}}'
+            topic = f"market.{i.symbol}.depth.size_{values.get('levels', '150')}.high_freq"
+            out["updates"] = self.publisher.updates.rows(topic, values)
         return out
 
 

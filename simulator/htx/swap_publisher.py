@@ -16,6 +16,7 @@ from simulator.market.market import Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
 from simulator.market.ticker import Day, day_of
 from simulator.market.view import Change, TopView, top
+from simulator.sent import Updates
 
 BOOK_LEVELS = (20, 150)
 FULL = "/full"
@@ -70,6 +71,7 @@ class SwapPublisher:
         self.books: dict[str, SwapBook] = {}
         self.days: dict[str, Day] = {}
         self.told: dict[str, int] = {}
+        self.updates = Updates()
 
     def publish(self, channel: str, ts_us: int, tick: Callable[[], str]) -> None:
         self.hub.publish(channel, lambda _: data(channel, ts_us // 1000, tick()))
@@ -110,9 +112,10 @@ class SwapPublisher:
                 continue
             held = self.book(market, topic, levels)
             changes = held.view.advance()
-            held.update_id = depth.last_id
             if not changes.bids and not changes.asks:
                 continue
+            previous, held.update_id = held.update_id, depth.last_id
+            self.updates.note(topic, previous, depth.last_id, now_ms)
             held.version += 1
             ids = (depth.last_id, held.version)
             tick = wire.book(topic, "update", *ids, now_ms, rows(i, changes.bids), rows(i, changes.asks))

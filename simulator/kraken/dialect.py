@@ -15,6 +15,7 @@ from simulator.kraken.session import Session
 from simulator.limits import Window
 from simulator.market.symbol import SymbolMarket
 from simulator.rest_params import Reply
+from simulator.sent import market_of, trades_from
 
 DEPTH_MAX = 500
 REQUESTS_PER_S = 15
@@ -97,9 +98,9 @@ class Kraken:
         return {"symbols": list(self.desk.market.symbols), "books": [f"{s}@{d}" for s, d in self.publisher.views]}
 
     def sent(self, values: dict[str, str]) -> Any:
-        """`symbol`, and `stream` trade (`from` an id, `limit`) or book (`limit` levels); without: the last ids."""
-        market = self.desk.market.symbols[values["symbol"]]
-        limit = int(values.get("limit", "1000"))
+        """`symbol`, and `stream` trade (`from` a trade id) or book (`depth`; `from` a time in us, the frames' own, for
+        there are no ids), `limit`; without `stream` the last ids."""
+        market = market_of(self.desk, values)
         out: dict[str, Any] = {
             "symbol": market.instrument.symbol,
             "time_us": market.at_us,
@@ -107,11 +108,11 @@ class Kraken:
             "first_trade_id": market.instrument.first_trade_id,
         }
         if values.get("stream") == "trade":
-            first = int(values.get("from", "0"))
-            found = [trade for trade in market.trades if trade.id >= first][:limit]
+            found = trades_from(self.desk, market, values)
             out["trades"] = [wire.trades("update", market.instrument, [trade]).decode() for trade in found]
         elif values.get("stream") == "book":
-            out["book"] = self.depth({"pair": market.instrument.symbol, "count": str(limit)})
+            topic = f"book.{values.get('depth', '10')}.{market.instrument.symbol}"
+            out["updates"] = self.publisher.updates.rows(topic, values)
         return out
 
 

@@ -13,8 +13,11 @@ from simulator.market.candles import Bar
 from simulator.market.market import Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
 from simulator.market.view import Change, TopView
+from simulator.sent import Updates
 
 SNAPSHOT_TRADES = 50
+APART_US = 7
+"""Between the two frames of one change of both sides."""
 BOTH_SIDES_EVERY = 700
 """One update in so many carries both sides (recorded: 5 of 3,493), the others one side each."""
 TWICE_EVERY = 9
@@ -28,6 +31,7 @@ class Publisher:
         self.hub = hub
         self.market = market
         self.views: dict[tuple[str, int], TopView] = {}
+        self.updates = Updates()
 
     # --- first frames -------------------------------------------------------------------------------
 
@@ -84,7 +88,8 @@ class Publisher:
             if view is None:  # joined without a snapshot
                 self.views[symbol, count] = TopView(market, count)
                 continue
-            for frame in updates(market, view, depth):
+            for shift_us, frame in enumerate(updates(market, view, depth)):
+                self.updates.note(stream, -1, depth.time_us + shift_us * APART_US, depth.time_us // 1000)
                 self._send(stream, frame)
 
     def _send(self, stream: str, frame: bytes) -> None:
@@ -115,7 +120,7 @@ def updates(market: SymbolMarket, view: TopView, depth: Depth) -> list[bytes]:
         sooner, later = ((bids, none), (none, asks)) if bids_first else ((none, asks), (bids, none))
         return [
             wire.book("update", i, sooner[0], sooner[1], first, depth.time_us),
-            wire.book("update", i, later[0], later[1], second, depth.time_us + 7),
+            wire.book("update", i, later[0], later[1], second, depth.time_us + APART_US),
         ]
     if not changes.bids and not changes.asks:
         return []

@@ -13,7 +13,6 @@ from simulator.dialect import Desk, Dialect, Segment, Session
 from simulator.faults import Faults
 from simulator.forms import BINARY_FRAME, Form
 from simulator.hub import Hub
-from simulator.market.market import Market
 from simulator.store import Store
 
 T0_US = 1_790_000_000_000_000
@@ -77,10 +76,11 @@ class Venue:
     def __init__(self, segment: Segment, symbols: list[str], tmp_path: Path, frames_per_s: float = 400.0) -> None:
         self.now_s = 0.0
         self.faults = Faults()
-        self.market = Market(symbols, 1, frames_per_s, T0_US, segment.instrument)
+        store = Store(tmp_path)
+        self.market = store.open_market(symbols, 1, frames_per_s, T0_US, segment.instrument)
         self.hub = Hub(self.faults, lambda: self.now_s, venue=segment.name, kind_of=segment.stream_kind)
         config = Simulator(state_dir=str(tmp_path))
-        desk = Desk(segment.name, config, self.hub, self.faults, self.market, Store(tmp_path))
+        desk = Desk(segment.name, config, self.hub, self.faults, self.market, store)
         self.dialect: Dialect = segment.dialect(desk)
 
     def open(self, path: str, query: str = "", number: int = 1) -> Client:
