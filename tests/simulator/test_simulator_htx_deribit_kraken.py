@@ -78,7 +78,7 @@ def update_id(told: dict[str, Any]) -> int | None:
     if isinstance(data, dict) and data.get("type") == "change":
         return int(data["change_id"])
     if told.get("channel") == "book" and told["type"] == "update":
-        stamp = data[0]["timestamp"]  # type: ignore[index]
+        stamp = data[0]["timestamp"]
         return round(datetime.fromisoformat(stamp).timestamp() * 1_000_000)
     return None
 
