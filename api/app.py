@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from api.context import Context
 from api.envelope import ApiError, failed
 from api.metrics import STORE_UP, Measured
-from api.routes import health, klines, orderbook, pages, reference, ticker, trades
+from api.routes import derivatives, health, klines, orderbook, pages, reference, ticker, trades
 from api.routes.health import probe
 from runtime.config import Config
 from runtime.service import Health
@@ -26,7 +26,8 @@ from runtime.service import Health
 log = logging.getLogger("api")
 
 ROUTERS = (
-    health.router, reference.router, ticker.router, trades.router, orderbook.router, klines.router, pages.router,
+    health.router, reference.router, ticker.router, trades.router, orderbook.router, klines.router,
+    derivatives.router, pages.router,
 )  # fmt: skip
 
 MONITOR_INTERVAL_S = 1.0

@@ -54,11 +54,12 @@ class Catalogue:
     def find(self, symbol: str, exchange: str | None = None, market: str | None = None) -> Listed:
         """The one symbol meant, by the venue's spelling or the canonical instrument, in any case.
 
-        Without `market`, spot is meant where several segments have it. Raises UnknownExchange, UnknownSymbol,
-        BadParameter when several exchanges have it.
+        Within an exchange and segment its own spelling wins over a canonical name, but not over what the name means on
+        another exchange: that is ambiguous. Without `market`, spot is meant where several segments have it. Raises
+        UnknownExchange, UnknownSymbol, BadParameter when several exchanges have it.
         """
         among = self.select(exchange, market)
-        found = _matching(among, symbol)
+        found = [one for segment in _segments(among) for one in _matching(segment, symbol)]
         if not found:
             where = " ".join(filter(None, (exchange, market))) or "any exchange"
             raise UnknownSymbol(f"no symbol {symbol!r} on {where} here", symbol=symbol, near=_near(among, symbol))
@@ -75,6 +76,14 @@ class Catalogue:
         if wanted not in self.exchanges:
             raise UnknownExchange(f"no exchange {name!r} here", exchange=name, known=self.exchanges)
         return wanted
+
+
+def _segments(among: Sequence[Listed]) -> list[list[Listed]]:
+    """One list for each exchange and market segment, in the order they stand."""
+    segments: dict[tuple[str, str], list[Listed]] = {}
+    for one in among:
+        segments.setdefault((one.key.exchange, one.key.market), []).append(one)
+    return list(segments.values())
 
 
 def _matching(among: Sequence[Listed], symbol: str) -> list[Listed]:

@@ -119,6 +119,65 @@ class Tickers(Answer):
     tickers: list[Ticker]
 
 
+class DerivativeValue(Aged):
+    """What the newest values of derivatives have in common."""
+
+    event_time_us: int = Field(description="The exchange's time, us since 1970; of ratios when their period begins")
+    recv_time_ns: str
+
+
+class MarkPrice(DerivativeValue):
+    mark_price: str
+    index_price: str
+    settle_price: str
+
+
+class Funding(DerivativeValue):
+    rate: str = Field(description="The newest estimate, as a fraction per period")
+    funding_time_us: int = Field(description="When this rate is exchanged")
+    next_rate: str
+    interval_ms: int
+
+
+class OpenInterest(DerivativeValue):
+    open_interest: str = Field(description="In base coin")
+    raw_open_interest: str = Field(description='As the exchange counts it; "" where that is base coin')
+    value: str = Field(description="In quote currency, where the exchange gives it")
+
+
+class Liquidation(DerivativeValue):
+    side: Literal["buy", "sell", "unknown"] = Field(description="Of the order: `sell` closes a long position")
+    price: str
+    quantity: str = Field(description="In base coin")
+    average_price: str
+    raw_quantity: str
+    sampled: bool = Field(description="The exchange publishes only some of them")
+
+
+class LongShort(DerivativeValue):
+    ratio_kind: str
+    period: str
+    ratio: str = Field(description="Longs divided by shorts")
+    long: str
+    short: str
+
+
+class Volatility(DerivativeValue):
+    index: str
+    value: str = Field(description="Annualised, in percent")
+
+
+class Derivatives(SymbolAnswer):
+    """The newest of each kind; null where the exchange has none, or none has arrived yet."""
+
+    mark_price: MarkPrice | None = None
+    funding: Funding | None = None
+    open_interest: OpenInterest | None = None
+    liquidation: Liquidation | None = None
+    long_short: list[LongShort] = Field(description="One entry per kind of ratio")
+    volatility: Volatility | None = None
+
+
 @dataclass(slots=True)
 class Kline:
     """One candle in its newest revision."""

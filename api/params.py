@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-Market = Literal["spot", "perp", "future", "option"]
+Market = Literal["spot", "perp", "inverse", "future", "option"]
 Interval = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
-Channel = Literal["trade", "agg_trade", "book", "bbo", "kline", "ticker"]
+Channel = Literal[
+    "trade", "agg_trade", "book", "bbo", "kline", "ticker", "mark_price", "funding", "open_interest", "liquidation",
+    "long_short", "volatility",
+]  # fmt: skip
 
 INTERVAL_MS: dict[str, int] = {
     "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000,

@@ -20,7 +20,7 @@ from api.metrics import STORE_ERRORS
 from marketdata.codec import decode
 from marketdata.errors import BadData
 from marketdata.keys import Key, parse_key
-from marketdata.types import AnyRecord
+from marketdata.types import AnyRecord, Record
 from runtime.config import Config
 
 log = logging.getLogger("api")
@@ -41,6 +41,13 @@ class Latest(NamedTuple):
     bbo: AnyRecord | None
     book: AnyRecord | None
     feeds: dict[str, AnyRecord]
+
+
+DERIVATIVE_KINDS = (
+    "mark_price", "funding", "open_interest", "liquidation",
+    *(f"long_short:{kind}" for kind in ("global_account", "top_account", "top_position", "taker_volume")), "volatility",
+)  # fmt: skip
+"""What is kept of derivatives, as the keys of the Redis sink end."""
 
 
 class LatestStore:
@@ -90,6 +97,20 @@ class LatestStore:
                 pipe.hgetall(self._feed(key))
             got = await pipe.execute()
         return [_latest(*got[i : i + 5]) for i in range(0, len(got), 5)]
+
+    async def derivatives(self, keys: Sequence[Key]) -> list[dict[str, Record]]:
+        """Of each symbol what there is of `DERIVATIVE_KINDS`, in one round trip."""
+        async with self._answering():
+            pipe = self._redis.pipeline(transaction=False)
+            for key in keys:
+                for kind in DERIVATIVE_KINDS:
+                    pipe.hget(self._last(key, kind), "json")
+            records = [_record(value) for value in await pipe.execute()]
+        count = len(DERIVATIVE_KINDS)
+        return [
+            {kind: r for kind, r in zip(DERIVATIVE_KINDS, records[i : i + count], strict=True) if isinstance(r, Record)}
+            for i in range(0, len(records), count)
+        ]
 
     async def keys(self) -> list[Key]:
         """Every symbol that ever had a value here."""

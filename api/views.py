@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
@@ -47,6 +47,29 @@ def ticker(record: t.Ticker | None, now_ms: int) -> models.TickerValues | None:
     if record is None:
         return None
     return shown(models.TickerValues, record).model_copy(update={"age_ms": age_ms(now_ms, record.recv_time_ns) or 0})
+
+
+DERIVATIVES: dict[str, type[models.DerivativeValue]] = {
+    "mark_price": models.MarkPrice,
+    "funding": models.Funding,
+    "open_interest": models.OpenInterest,
+    "liquidation": models.Liquidation,
+    "volatility": models.Volatility,
+}
+"""Kinds of which a symbol has one newest value."""
+
+
+def derivatives(whose: dict[str, Any], records: Mapping[str, t.Record], now_ms: int) -> models.Derivatives:
+    """`records` by kind, as `api.stores.DERIVATIVE_KINDS` names them."""
+
+    def aged(model: type[M], record: t.Record) -> M:
+        return shown(model, record).model_copy(update={"age_ms": age_ms(now_ms, record.recv_time_ns) or 0})
+
+    ratios = [aged(models.LongShort, r) for kind, r in records.items() if kind.startswith("long_short:")]
+    newest: dict[str, Any] = {
+        kind: aged(model, records[kind]) for kind, model in DERIVATIVES.items() if kind in records
+    }
+    return models.Derivatives.model_construct(**whose, **newest, long_short=ratios)
 
 
 def book(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from fastapi import APIRouter, Response
 
@@ -17,6 +17,7 @@ from api.metrics import STORE_UP
 from api.routes.deps import Ctx, Responses
 from api.stores import Latest
 from marketdata import types as t
+from marketdata.keys import Key
 
 router = APIRouter(tags=["health"])
 
@@ -51,8 +52,12 @@ async def examine(context: Context) -> models.Health:
     if redis.state == "ok" and listed:
         try:
             latest = await context.latest.many([one.key for one in listed])
+            others = await _others(context, listed, latest)
             stale_ms = int(context.config.api.stale_after_s * 1000)
-            symbols = [judge(one, got, now_ms(), stale_ms) for one, got in zip(listed, latest, strict=True)]
+            symbols = [
+                judge(one, got, now_ms(), stale_ms, others.get(one.key, ()))
+                for one, got in zip(listed, latest, strict=True)
+            ]
         except StoreDown as exc:
             redis = stores["redis"] = models.StoreHealth(state="down", error=exc.reason)
             problems.append(exc.message)
@@ -75,10 +80,19 @@ async def examine(context: Context) -> models.Health:
     )
 
 
-def judge(one: Listed, got: Latest, now: int, stale_ms: int) -> models.SymbolHealth:
+async def _others(
+    context: Context, listed: Sequence[Listed], latest: Sequence[Latest]
+) -> dict[Key, Collection[t.Record]]:
+    """What derivatives have, of symbols without anything else: volatility indices have neither trades nor quotes."""
+    bare = [one.key for one, got in zip(listed, latest, strict=True) if not any(got[:4])]
+    found = await context.latest.derivatives(bare) if bare else []
+    return {key: records.values() for key, records in zip(bare, found, strict=True)}
+
+
+def judge(one: Listed, got: Latest, now: int, stale_ms: int, others: Collection[t.Record] = ()) -> models.SymbolHealth:
     """The state of one symbol from what Redis holds of it."""
     feeds = views.feeds(dict(got.feeds), one.channels, now)
-    records = [r for r in (got.trade, got.ticker, got.bbo, got.book) if isinstance(r, t.Record)]
+    records = [r for r in (got.trade, got.ticker, got.bbo, got.book, *others) if isinstance(r, t.Record)]
     ages = [age for r in records if (age := views.age_ms(now, r.recv_time_ns)) is not None]
     book = got.book if isinstance(got.book, t.BookRecord) else None
     lost = [feed for feed in feeds if feed.state == "disconnected"]

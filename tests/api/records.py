@@ -33,6 +33,12 @@ TOPIC_OF: dict[type, str] = {
     t.Kline: "md.kline",
     t.Gap: "md.gap",
     t.FeedStatus: "md.feed_status",
+    t.MarkPrice: "md.mark_price",
+    t.Funding: "md.funding",
+    t.OpenInterest: "md.open_interest",
+    t.Liquidation: "md.liquidation",
+    t.LongShort: "md.long_short",
+    t.Volatility: "md.volatility",
     t.Instrument: "md.instrument",
 }
 

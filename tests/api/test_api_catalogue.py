@@ -14,6 +14,10 @@ LISTED = [
     Listed(Key("binance", "spot", "ETHUSDT"), "ETH-USDT"),
     Listed(Key("okx", "spot", "BTC-USDT"), "BTC-USDT"),
     Listed(Key("okx", "perp", "SOL-USDT-SWAP"), "SOL-USDT-PERP"),
+    Listed(Key("kraken", "spot", "BTC/USD"), "BTC-USD"),
+    Listed(Key("htx", "spot", "BTCUSDT"), "BTC-USDT"),
+    Listed(Key("htx", "perp", "BTC-USDT"), "BTC-USDT-PERP"),
+    Listed(Key("htx", "inverse", "BTC-USD"), "BTC-USD-PERP"),
     Listed(Key("binance", "spot", "币安人生USDT")),
 ]
 
@@ -26,13 +30,19 @@ LISTED = [
         ("BTCUSDT", "binance", "perp", "binance.perp.BTCUSDT"),
         ("btc-usdt", "binance", None, "binance.spot.BTCUSDT"),
         ("BTC/USDT", "binance", None, "binance.spot.BTCUSDT"),
-        ("BTC-USDT-PERP", None, None, "binance.perp.BTCUSDT"),
+        ("BTC-USDT-PERP", "binance", None, "binance.perp.BTCUSDT"),
         ("ETHUSDT", None, None, "binance.spot.ETHUSDT"),
         ("sol-usdt-swap", None, None, "okx.perp.SOL-USDT-SWAP"),
         (" ETHUSDT ", " binance ", "spot", "binance.spot.ETHUSDT"),
         ("币安人生usdt", "binance", None, "binance.spot.币安人生USDT"),
-        # The exchange's own spelling wins over another one's canonical name.
-        ("BTC-USDT", None, None, "okx.spot.BTC-USDT"),
+        ("BTC-USDT", "okx", None, "okx.spot.BTC-USDT"),
+        # A spelling may have a slash; with one the canonical name is meant where no exchange spells it so.
+        ("BTC/USD", None, None, "kraken.spot.BTC/USD"),
+        ("btc-usd", "kraken", None, "kraken.spot.BTC/USD"),
+        ("BTC/USDT", "htx", None, "htx.spot.BTCUSDT"),
+        ("BTC-USDT", "htx", None, "htx.spot.BTCUSDT"),
+        ("BTC-USDT", "htx", "perp", "htx.perp.BTC-USDT"),
+        ("BTC-USD", "htx", "inverse", "htx.inverse.BTC-USD"),
     ],
 )
 def test_found(symbol: str, exchange: str | None, market: str | None, key: str) -> None:
@@ -55,8 +65,8 @@ def test_a_symbol_elsewhere_is_unknown_here(exchange: str | None, market: str | 
 
 def test_unknown_exchanges_name_the_known() -> None:
     with pytest.raises(UnknownExchange) as raised:
-        Catalogue(LISTED).find("BTCUSDT", "kraken")
-    assert raised.value.details["known"] == ["binance", "okx"]
+        Catalogue(LISTED).find("BTCUSDT", "deribit")
+    assert raised.value.details["known"] == ["binance", "htx", "kraken", "okx"]
 
 
 def test_ambiguous_symbols_must_be_told_apart() -> None:
@@ -65,6 +75,20 @@ def test_ambiguous_symbols_must_be_told_apart() -> None:
         both.find("X")
     assert raised.value.details["candidates"] == ["a.spot.X", "b.spot.X"]
     assert both.find("X", "b").key.exchange == "b"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "candidates"),
+    [
+        ("BTCUSDT", ["binance.spot.BTCUSDT", "htx.spot.BTCUSDT"]),
+        ("BTC-USDT", ["binance.spot.BTCUSDT", "htx.spot.BTCUSDT", "okx.spot.BTC-USDT"]),
+        ("BTC-USDT-PERP", ["binance.perp.BTCUSDT", "htx.perp.BTC-USDT"]),
+    ],
+)
+def test_a_spelling_here_and_a_canonical_name_there_is_no_answer(symbol: str, candidates: list[str]) -> None:
+    with pytest.raises(BadParameter) as raised:
+        Catalogue(LISTED).find(symbol)
+    assert raised.value.details["candidates"] == candidates
 
 
 def test_an_unnamed_instrument_matches_no_empty_name() -> None:

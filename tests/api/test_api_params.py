@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from api import params
 from api.params import TIME_MS_MAX, BookQuery, KlinesQuery, MarketQuery, TradesQuery, parse_time_ms
+from marketdata import types
+from marketdata.topics import CHANNEL_TOPICS
 
 T = 1_795_251_600_000
+
+
+def test_what_may_be_asked_for_is_what_there_is() -> None:
+    assert set(get_args(params.Market)) == set(get_args(types.Market))
+    assert set(get_args(params.Channel)) == set(CHANNEL_TOPICS)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ EXCHANGES = {
 CANDLES = 130
 TRADES = 250
 S: dict[str, Any] = {"exchange": "binance", "symbol": "BTCUSDT"}
+P: dict[str, Any] = {"exchange": "okx", "symbol": "BTC-USDT-SWAP"}
+PERP: dict[str, Any] = {**P, "market": "perp", "instrument": "BTC-USDT-PERP"}
 
 STORED: list[t.AnyRecord] = [
     *(r.trade(n) for n in range(TRADES)),
@@ -56,6 +58,21 @@ LIVE: list[t.AnyRecord] = [
     r.trade(TRADES, recv_time_ns=r.now_ns()), r.ticker(), r.bbo(), r.book(),
     r.kline(CANDLES - 1), r.kline(CANDLES, is_closed=False, status="provisional", complete=False),
     *(r.feed(c) for c in ("trade", "book", "bbo", "kline", "ticker")),
+    t.MarkPrice(**PERP, mark_price="60000.7", index_price="60001", event_time_us=5, recv_time_ns=r.now_ns()),
+    t.Funding(**PERP, rate="0.0001", funding_time_us=7, event_time_us=5, recv_time_ns=r.now_ns()),
+    t.Funding(**PERP, rate="0.0009", funding_time_us=6, settled=True, event_time_us=6, recv_time_ns=r.now_ns()),
+    *(
+        t.LongShort(**PERP, ratio_kind=kind, period="5m", ratio="1.5", event_time_us=5, recv_time_ns=r.now_ns())
+        for kind in ("top_account", "global_account")
+    ),
+    t.Trade(
+        exchange="kraken", market="spot", symbol="BTC/USD", instrument="BTC-USD", trade_id="9", price="60000.1",
+        quantity="0.5", side="buy", trade_time_us=r.T0_MS * 1000, recv_time_ns=r.now_ns(),
+    ),
+    t.Volatility(
+        exchange="deribit", market="option", symbol="BTC_USD", index="btc_usd", value="52.1", event_time_us=5,
+        recv_time_ns=r.now_ns(),
+    ),
 ]  # fmt: skip
 
 
@@ -92,6 +109,7 @@ def test_every_answer_has_the_documented_shape(client: httpx.Client, config: Con
         "/api/v1/data/ticker": (models.Ticker, S),
         "/api/v1/data/trades": (models.Trades, S),
         "/api/v1/data/orderbook": (models.OrderBook, S),
+        "/api/v1/data/derivatives": (models.Derivatives, P),
         "/api/v1/data/klines": (models.Klines, S),
         "/api/v1/data/gaps": (models.Gaps, S),
     }
@@ -180,6 +198,38 @@ def test_gaps(client: httpx.Client) -> None:
     assert ids(channel="trade") == ["trade:40-44"]
     assert ids(start=r.T0_MS + 4_200, end=r.T0_MS + 4_300) == ["trade:40-44"]
     assert ids(start=r.T0_MS + 4_600) == []
+
+
+def test_derivatives(client: httpx.Client) -> None:
+    path = "/api/v1/data/derivatives"
+    data = get(client, path, **P)
+    assert (data["market"], data["instrument"], data["mark_price"]["mark_price"]) == (
+        "perp",
+        "BTC-USDT-PERP",
+        "60000.7",
+    )
+    assert data["funding"]["rate"] == "0.0001", "settled rates are history"
+    assert [x["ratio_kind"] for x in data["long_short"]] == ["global_account", "top_account"]
+    assert (data["open_interest"], data["liquidation"], data["volatility"]) == (None, None, None)
+    assert 0 <= data["mark_price"]["age_ms"] < 60_000
+    index = get(client, path, symbol="btc_usd")
+    assert (index["exchange"], index["volatility"]["value"], index["long_short"]) == ("deribit", "52.1", [])
+    assert get(client, path, 404, **S)["code"] == "no_value_yet"
+
+
+def test_a_symbol_with_a_slash(client: httpx.Client) -> None:
+    for symbol in ("BTC/USD", "BTC%2FUSD", "btc-usd"):
+        answer = client.get(f"/api/v1/data/trades?exchange=kraken&source=live&symbol={symbol}").json()
+        assert [x["trade_id"] for x in answer["data"]["trades"]] == ["9"], symbol
+        assert answer["data"]["symbol"] == "BTC/USD"
+    assert "kraken.spot.BTC/USD" in client.get("/").text
+
+
+def test_an_index_with_nothing_but_its_volatility_is_healthy(client: httpx.Client) -> None:
+    states = {(s["exchange"], s["symbol"]): s for s in get(client, "/health")["symbols"]}
+    found = states["deribit", "BTC_USD"]
+    assert (found["state"], found["problems"]) == ("ok", [])
+    assert 0 <= found["age_ms"] < 60_000
 
 
 def test_orderbook_live_and_deep(client: httpx.Client) -> None:
