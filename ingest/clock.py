@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from marketdata.validation import TIME_MAX_US
+
 JUMP_US = 60_000_000
 
 
@@ -26,6 +28,8 @@ class VenueClock:
     def see(self, event_time_ms: int, now_s: float) -> None:
         """A frame of this event time came at monotonic `now_s`."""
         event_us = event_time_ms * 1000
+        if not 0 < event_us < TIME_MAX_US:
+            return
         far_ahead = bool(self._newest_us) and event_us - self.now_us(now_s) > JUMP_US
         if far_ahead and (not self._doubted_us or abs(event_us - self._doubted_us) > JUMP_US):
             self._doubted_us = event_us

@@ -21,8 +21,8 @@ from venues.contract import Stream
 ATTEMPTS_SHARE = 0.8
 """Of the venue's connection attempts per 5 minutes; others may live behind the same address."""
 ATTEMPTS_SPAN_S = 300.0
-ATTEMPTS_AT_ONCE = 3
-"""In one second; more only where the venue allows more than one a second on average."""
+ATTEMPTS_AT_ONCE = 2
+"""In one second; more only where our share of the venue's bound is more than that on average."""
 ROTATION_JITTER = 0.1
 """Connections opened together must not all be replaced together: each rotates up to this part earlier."""
 REPLACEMENT_WAIT_FACTOR = 2.0
@@ -30,6 +30,7 @@ REPLACEMENT_WAIT_FACTOR = 2.0
 BOOKS_WAIT_S = 600.0
 """The old connection stays so long for books that the new one has no anchor for yet; then it closes all the same."""
 GONE_POLL_S = 0.05
+ATTEMPT_POLL_S = 0.2
 
 
 class Attempts:
@@ -37,7 +38,7 @@ class Attempts:
 
     def __init__(self, per_5_min: int) -> None:
         self._long = Window(int(per_5_min * ATTEMPTS_SHARE), ATTEMPTS_SPAN_S)
-        self._short = Window(max(ATTEMPTS_AT_ONCE, int(per_5_min / ATTEMPTS_SPAN_S)), 1.0)
+        self._short = Window(max(ATTEMPTS_AT_ONCE, int(per_5_min * ATTEMPTS_SHARE / ATTEMPTS_SPAN_S)), 1.0)
 
     def wait_s(self, now_s: float) -> float:
         return max(self._long.wait_s(now_s), self._short.wait_s(now_s))
@@ -220,6 +221,8 @@ class Feed:
 
     async def _replace(self, old: Link) -> Link | None:
         """Open a second connection; close the old one when the new one delivers all. None: it did not come to that."""
+        if not await self._may_attempt(old):
+            return None
         new = await self._try_open("rotation", on_failure=old)
         if new is None:
             self._rotate_at_s = self._not_before_s = time.monotonic() + self._backoff.next_delay_s()
@@ -248,6 +251,14 @@ class Feed:
             return None
         self._drop(old)
         return new
+
+    async def _may_attempt(self, old: Link) -> bool:
+        """Wait for the bound on attempts: a venue's notice makes all connections rotate at once. False: too late."""
+        while (wait_s := self._around.attempts.wait_s(time.monotonic())) > 0:
+            if old.closed.is_set() or self._stopping:
+                return False
+            await asyncio.sleep(min(wait_s, ATTEMPT_POLL_S))
+        return not old.closed.is_set()
 
     # --- opening ---
 
