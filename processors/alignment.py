@@ -8,6 +8,7 @@ ahead are paused until the others, as far as they have anything left to read, ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, Protocol
 
 from confluent_kafka import TopicPartition
@@ -48,6 +49,9 @@ class Alignment:
         """By partition assigned; 0 before its first record."""
         self._starts: dict[int, int] = {}
         self._looked_s = 0.0
+        self._allowed_ms: float = 0
+        """Who passes this is too far ahead, as of the last look."""
+        self._urgent = False
 
     def noting(self, step: Step, partition_of: Callable[[], int] | None = None) -> Step:
         """The same function, which also tells how far each partition has been read."""
@@ -57,6 +61,8 @@ class Alignment:
             partition = of()
             if timestamp > self._newest_ms.get(partition, 0):
                 self._newest_ms[partition] = timestamp
+                if timestamp > self._allowed_ms:
+                    self._urgent = True
             return step(value, key, timestamp, headers, state)
 
         return stepped
@@ -64,6 +70,7 @@ class Alignment:
     def assign(self, consumer: Consumer, partitions: Iterable[int]) -> None:
         """These partitions are read from now on, from their committed offsets; none is paused."""
         self.paused.clear()
+        self._allowed_ms = 0
         self._newest_ms = dict.fromkeys(partitions, 0)
         known = [TopicPartition(self.topic, p) for p in self._newest_ms]
         for at in consumer.committed(known, timeout=REQUEST_TIMEOUT_S) if known else ():
@@ -72,11 +79,14 @@ class Alignment:
             self._starts[at.partition] = at.offset
 
     def look(self, consumer: Consumer, now_s: float) -> None:
-        """Pause what is ahead, resume what is not any more; every LOOK_INTERVAL_S."""
-        if now_s - self._looked_s < LOOK_INTERVAL_S or len(self._newest_ms) < 2:
+        """Pause what is ahead, resume what is not any more: after each record, and every LOOK_INTERVAL_S unless one was
+        too far ahead."""
+        if not (self._urgent or now_s - self._looked_s >= LOOK_INTERVAL_S) or len(self._newest_ms) < 2:
             return
-        self._looked_s = now_s
-        ahead = ahead_of(self._newest_ms, self._behind(consumer), self._ahead_ms_max)
+        self._looked_s, self._urgent = now_s, False
+        behind = self._behind(consumer)
+        self._allowed_ms = min((self._newest_ms[p] for p in behind), default=inf) + self._ahead_ms_max
+        ahead = ahead_of(self._newest_ms, behind, self._ahead_ms_max)
         if fresh := ahead - self.paused:
             consumer.pause([TopicPartition(self.topic, p) for p in sorted(fresh)])
         if over := self.paused - ahead:

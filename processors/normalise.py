@@ -32,6 +32,8 @@ def definition(config: Config, metrics: Metrics) -> Definition:
             new=lambda key: Feed(key, FeedState()),
             load=Feed.load,
             dump=lambda feed: feed.dump(),
+            # quotes are merged over partitions later (processors.arbitrage): a backlog must not pull them apart
+            ahead_ms_max=config.processors.arbitrage.read_ahead_ms if topic is topics.RAW_BBO else None,
         )
         for topic in SOURCES
     ]

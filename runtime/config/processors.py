@@ -70,7 +70,9 @@ class Arbitrage(Section):
     merge_hold_ms: int = Field(
         10_000, ge=0, description="How far the watermark stays behind at the start, and for a partition at rest"
     )
-    read_ahead_ms: int = Field(5_000, gt=0, description="A partition this far ahead of the others in a backlog waits")
+    read_ahead_ms: int = Field(
+        2_000, gt=0, description="In a backlog of quotes a partition this far ahead of the others waits for them"
+    )
     waiting_quotes_max: int = Field(100_000, gt=0, description="Beyond it the oldest come out before their time")
 
     @field_validator("fees")
