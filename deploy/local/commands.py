@@ -18,7 +18,7 @@ from deploy.local.screen import Screen
 from deploy.local.servers import REPO
 from deploy.local.supervisor_client import SupervisorClient, Unreachable
 from marketdata.errors import ConfigError
-from runtime.config import Config, load
+from runtime.config import load
 
 STOP_WAIT_S = 90.0
 
@@ -37,7 +37,7 @@ def run(config_path: str, recording_path: str | None, speed: float) -> int:
         session = None
         if recording_path:
             path = Path(recording_path).expanduser()
-            session = recording.read(path, speed, recording.next_run(data_dir, path), _market(config))
+            session = recording.read(path, speed, recording.next_run(data_dir, path), config.exchanges)
         plan = resolve(config, REPO, session)
         screen.say(f"starting the stack in {data_dir}")
         if session:
@@ -50,11 +50,6 @@ def run(config_path: str, recording_path: str | None, speed: float) -> int:
         return runner.run(lambda: retire.drop_old_recordings(plan, screen) if session else None)
     finally:
         lock.release()
-
-
-def _market(config: Config) -> tuple[str, str]:
-    """What a recording is of when its path does not say: the first market of the configuration."""
-    return next(((e, m) for e, markets in config.exchanges.items() for m in markets), ("binance", "spot"))
 
 
 def stop(config_path: str) -> int:

@@ -56,12 +56,15 @@ def binance_subject(frame: dict[str, Any]) -> tuple[str, str] | None:
     return (data["s"], channel) if channel else None
 
 
-SUBJECTS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {"binance": binance_subject}
-"""exchange -> how to tell what a frame is about; a new exchange adds a line."""
+Subject = Callable[[dict[str, Any]], tuple[str, str] | None]
+
+SUBJECTS: dict[tuple[str, str], Subject] = {("binance", "spot"): binance_subject}
+"""(exchange, market) whose recordings the simulator replays -> how to tell what a frame is about."""
 
 
-def read(path: Path, speed: float, run: int, default: tuple[str, str] = ("binance", "spot")) -> Recording:
-    """Looks through the file. The market is told from the path (`.../binance/spot/x.jsonl`), else it is `default`.
+def read(path: Path, speed: float, run: int, exchanges: Iterable[str] = ()) -> Recording:
+    """Looks through the file. The market is told from the path where that names one of `exchanges`
+    (`.../binance/spot/x.jsonl`), else it is the first of `SUBJECTS`.
 
     Raises ConfigError where the file cannot be served.
     """
@@ -70,22 +73,29 @@ def read(path: Path, speed: float, run: int, default: tuple[str, str] = ("binanc
     if not speed > 0:
         raise ConfigError(f"SPEED must be a number above 0, not {speed}")
     folder = path.absolute().parent
-    exchange, market = (folder.parent.name, folder.name) if folder.parent.name in SUBJECTS else default
+    replayed = ", ".join(f"{exchange}.{market}" for exchange, market in SUBJECTS)
+    market = next(iter(SUBJECTS))
+    if folder.parent.name in {*exchanges, *(exchange for exchange, _ in SUBJECTS)}:
+        market = folder.parent.name, folder.name
+    if market not in SUBJECTS:
+        raise ConfigError(
+            f"{path} is a recording of {'.'.join(market)}, as its folder says: only recordings of {replayed} are "
+            f"replayed; `python -m venues.conformance {path}` judges any"
+        )
     try:
         with path.open(encoding="utf-8") as lines:
-            symbols, channels = _subjects(lines, SUBJECTS[exchange])
+            symbols, channels = _subjects(lines, SUBJECTS[market])
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot read the recording {path}: {exc}") from None
     if not symbols:
         raise ConfigError(
-            f"{path} holds no frame of a {exchange} stream: is it a recorded session, one frame per line?"
+            f"{path} holds no frame of a {'.'.join(market)} stream: is it a recorded session, one frame per line? "
+            f"Only those of {replayed} are replayed"
         )
-    return Recording(path.absolute(), exchange, market, symbols, channels, speed, run)
+    return Recording(path.absolute(), *market, symbols, channels, speed, run)
 
 
-def _subjects(
-    lines: Iterable[str], subject: Callable[[dict[str, Any]], tuple[str, str] | None]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _subjects(lines: Iterable[str], subject: Subject) -> tuple[tuple[str, ...], tuple[str, ...]]:
     symbols: dict[str, None] = {}
     channels: dict[str, None] = {}
     for line in lines:

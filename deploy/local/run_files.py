@@ -106,6 +106,17 @@ def endpoints(plan: Plan) -> dict[str, Any]:
     return found
 
 
+def exchange_lines(plan: Plan) -> list[str]:
+    """For a person: each exchange with its markets, what of each is captured, and where from."""
+    lines = []
+    for exchange, markets in plan.config.exchanges.items():
+        for count, (name, market) in enumerate(markets.items()):
+            chosen = len(market.symbols)
+            said = f"{chosen} symbol{'' if chosen == 1 else 's'}" if chosen else "symbols by selection"
+            lines.append(f"{'' if count else exchange:<12} {name:<8} {said}, {market.ws_url}")
+    return lines
+
+
 def write_endpoints(plan: Plan) -> Path:
     path = plan.data_dir / ENDPOINTS
     _write_json(path, endpoints(plan))

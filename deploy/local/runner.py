@@ -204,8 +204,8 @@ class Runner:
             f"  ClickHouse   {ch['host']}:{ch['port']} native, {ch['http_port']} HTTP   database: {env.database}"
         )
         self.screen.say(f"  Redis        {known['redis']['url']}   keys: {env.redis_prefix}*")
-        for market, urls in known["exchanges"].items():
-            self.screen.say(f"  {market:<12} {urls['ws_url']}")
+        for line in run_files.exchange_lines(self.plan):
+            self.screen.say(f"  {line}")
         self.screen.say(f"  all of them  {path}")
         self.screen.say("  Ctrl-C stops everything; the data stay and the next run goes on with them.")
         self.screen.say("")

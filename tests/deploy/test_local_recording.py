@@ -35,6 +35,25 @@ def test_what_is_no_session(tmp_path: Path, text: str) -> None:
         recording.read(path, 1.0, 1)
 
 
+@pytest.mark.parametrize(
+    ("folder", "named"), [("okx/spot", "okx.spot"), ("binance/usdm", "binance.usdm"), ("deribit/x", "deribit.x")]
+)
+def test_another_markets_recording_is_refused_by_name(tmp_path: Path, folder: str, named: str) -> None:
+    path = tmp_path / folder / "x.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"e":"trade","s":"BTCUSDT"}\n')
+    with pytest.raises(ConfigError, match=rf"recording of {named}.*only recordings of binance\.spot are replayed"):
+        recording.read(path, 1.0, 1, ("okx", "deribit"))
+
+
+def test_a_folder_that_names_no_exchange_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "okx" / "spot" / "x.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[]}\n')
+    with pytest.raises(ConfigError, match=r"holds no frame of a binance\.spot stream"):
+        recording.read(path, 1.0, 1)
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"\xff\xfe\x00")

@@ -81,7 +81,9 @@ def test_live_differs_in_addresses_and_environment_alone() -> None:
     assert spot["rest_url"] == "https://api.binance.com"
     for config in (sim, live):
         del config["environment"], config["simulator"]
-        del config["exchanges"]["binance"]["spot"]["ws_url"], config["exchanges"]["binance"]["spot"]["rest_url"]
+        for markets in config["exchanges"].values():
+            for market in markets.values():
+                del market["ws_url"], market["rest_url"]
     assert sim == live
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from deploy.local import checks
 from deploy.local.servers import REPO
@@ -20,8 +21,8 @@ from deploy.local.supervisor_client import ProcessInfo, SupervisorClient
 from tests.integration.stack import JARS_DIR
 
 START_S, END_S = 120.0, 60.0
-BARE_STACK = ("tests.integration.bare_stack", str(REPO / "deploy" / "config" / "sim.yaml"))
-FULL_STACK = ("deploy.local", "run")
+BARE_STACK = ("tests.integration.bare_stack",)
+FULL_STACK = ("deploy.local", "run", "--config")
 
 
 def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
@@ -33,8 +34,18 @@ def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
     raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
 
 
+def spot_alone(folder: Path) -> Path:
+    """The simulator's configuration with nothing but Binance spot: what these tests are about needs no more."""
+    values = yaml.safe_load((REPO / "deploy" / "config" / "sim.yaml").read_text())
+    values["exchanges"] = {"binance": {"spot": values["exchanges"]["binance"]["spot"]}}
+    values["simulator"]["venues"] = {}
+    path = folder / "spot.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
 class LocalRun:
-    """One run of the stack as a subprocess."""
+    """One run of the stack as a subprocess, of Binance spot alone."""
 
     def __init__(
         self,
@@ -49,7 +60,7 @@ class LocalRun:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("MARKETPRISM_")}
         with output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                [sys.executable, "-m", *command, str(spot_alone(output.parent))],
                 cwd=REPO,
                 env={
                     **clean,

@@ -45,7 +45,9 @@ STOPPED_S = 9.0
 BACK_S = 60.0
 """How long any part may take until it is ready again. On an idle machine it is seconds."""
 
-DERIVED = [t.name for t in topics.TOPICS if t.name.startswith("md.") and t is not topics.MD_BOOK_REPLY]
+UNPROMISED = (topics.MD_BOOK_REPLY, topics.MD_BBO_MERGED)
+"""The second is md.bbo again, in the order its partitions happened to be read in."""
+DERIVED = [t.name for t in topics.TOPICS if t.name.startswith("md.") and t not in UNPROMISED]
 """What the replay promise speaks of."""
 
 
