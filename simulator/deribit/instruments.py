@@ -112,17 +112,17 @@ def _coin_step(price_e8: int) -> int:
 def _option(index: int, symbol: str, listing: Listing, seed: int) -> Instrument:
     """Worth its intrinsic value and a little time, which follows the coin's common price."""
     spot_e8 = reference_e8(listing.base, seed)
-    tick_e8 = OPTION_TICK_E8 if listing.inverse else 5 * E8
+    first = option_share(spot_e8, listing.strike_e8, listing.is_call) * spot_e8
+    tick_e8 = OPTION_TICK_E8 if listing.inverse else tick_near(int(first), 100)
 
     def ticks_at(at_us: int) -> float:
         spot = spot_e8 * coin_factor(seed, listing.base, at_us)
         share = option_share(spot, listing.strike_e8, listing.is_call)
         return (share * E8 if listing.inverse else share * spot) / tick_e8
 
-    first_us = 0
     made = list_instrument(
         index, symbol, listing.base, listing.base if listing.inverse else listing.quote,
-        price_e8=int(ticks_at(first_us) * tick_e8), tick_e8=tick_e8, step_e8=E8 // 10,
+        price_e8=int(first / spot_e8 * E8) if listing.inverse else int(first), tick_e8=tick_e8, step_e8=E8 // 10,
         typical_qty=40, seed=seed, quiet=digest(seed, symbol) % 3 != 0,
     )  # fmt: skip
     contract = Contract("option", False, E8, listing.expiry_ms, listing.strike_e8, listing.is_call)
