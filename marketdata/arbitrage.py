@@ -107,6 +107,8 @@ class Instrument(Struct):
     quotes: dict[str, Quote] = {}
     episodes: dict[str, Episode] = {}
     """By `buy key|sell key`."""
+    opened: dict[str, tuple[int, int]] = {}
+    """The same: when the newest episode opened, and how many had opened at that very time before it."""
 
 
 class Finder:
@@ -168,13 +170,21 @@ class Finder:
                     continue
                 prices = (quotes[buy].ask, quotes[sell].bid, found.quantity, found.profit, f"{found.bps:f}")
                 if episode is None:
-                    episode_id = f"{name}:{buy}:{sell}:{at_ns}"
+                    episode_id = f"{name}:{buy}:{sell}:{self._opening(instrument, pair, at_ns)}"
                     episode = instrument.episodes[pair] = Episode(episode_id, at_ns // 1000, 0, at_ns, *prices)
                     out.append(self._record(name, buy, sell, episode, "open", "", at_ns, event_us))
                 elif at_ns - episode.said_ns >= self.terms.update_interval_ns and prices != _prices(episode):
                     episode.buy_price, episode.sell_price, episode.quantity, episode.profit, episode.bps = prices
                     out.append(self._record(name, buy, sell, episode, "update", "", at_ns, event_us))
         return out
+
+    @staticmethod
+    def _opening(instrument: Instrument, pair: str, at_ns: int) -> str:
+        """The time, told apart from other openings of the pair at it: frames read at once have one receive time."""
+        before_ns, count = instrument.opened.get(pair, (0, 0))
+        count = count + 1 if before_ns == at_ns else 0
+        instrument.opened[pair] = (at_ns, count)
+        return f"{at_ns}.{count}" if count else str(at_ns)
 
     def _opportunity(self, buy: Quote | None, sell: Quote | None, buy_key: str, sell_key: str) -> Profit | None:
         """The profit where there is enough of it, else None."""

@@ -423,7 +423,7 @@ class Arbitrage(Struct, frozen=True, kw_only=True, tag_field="type", tag="arbitr
 
     instrument: str
     episode_id: str
-    """`{instrument}:{buy key}:{sell key}:{recv_time_ns of the opening}`."""
+    """`{instrument}:{buy key}:{sell key}:{recv_time_ns of the opening}`, with `.1`, `.2` where there were more."""
     sequence: int = 0
     """Of the record within its episode, from 0."""
     action: Literal["open", "update", "close"]

@@ -76,6 +76,17 @@ def test_an_episode_opens_changes_and_closes() -> None:
     assert again[0].episode_id != opened[0].episode_id
 
 
+def test_episodes_that_open_at_one_time_are_told_apart() -> None:
+    finder = Finder(FREE, {})
+    finder.quote("X", A, quote(1, "99", "100"))
+    ids = []
+    for bid in ("101", "98", "101", "98", "101"):
+        ids += [r.episode_id for r in finder.quote("X", B, quote(2, bid, "102")) if r.action == "open"]
+    assert ids == [f"X:{A}:{B}:{2 * S}{suffix}" for suffix in ("", ".1", ".2")]
+    assert [r.episode_id for r in finder.quote("X", B, quote(3, "98", "102"))] == ids[-1:]
+    assert finder.quote("X", B, quote(4, "101", "102"))[0].episode_id == f"X:{A}:{B}:{4 * S}"
+
+
 def test_updates_are_told_at_their_pace() -> None:
     finder = Finder(FREE._replace(update_interval_ns=S), {})
     finder.quote("X", A, quote(1, "99", "100"))
