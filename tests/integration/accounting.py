@@ -269,3 +269,15 @@ def distinct(messages: Iterable[Message]) -> dict[tuple[str, str, str], list[byt
         streams.setdefault((topic, key, "either"), []).extend(streams.pop((topic, key, source)))
         streams[topic, key, "either"].sort()
     return streams
+
+
+def differences(a: dict[Any, list[bytes]], b: dict[Any, list[bytes]]) -> list[str]:
+    """Where two sets of records, as `distinct` gives them, are not the same."""
+    found = []
+    for stream in a.keys() | b.keys():
+        ours, theirs = a.get(stream, []), b.get(stream, [])
+        if ours != theirs:
+            at = next((i for i, (x, y) in enumerate(zip(ours, theirs, strict=False)) if x != y), None)
+            shown = "" if at is None else f"; first at {at}: {ours[at]!r} and {theirs[at]!r}"
+            found.append(f"{stream}: {len(ours)} records live, {len(theirs)} replayed{shown}")
+    return found

@@ -140,6 +140,17 @@ def swap_book(reply: Any) -> tuple[Levels, Levels]:
     return sides(reply["tick"], lambda _, contracts: contracts * Decimal("0.001"))
 
 
+def deribit_trades(reply: Any) -> Iterable[tuple[str, Trade]]:
+    for row in reply["trades"]:
+        row = loads(row) if isinstance(row, str) else row
+        price = d(row["price"])
+        yield str(row["trade_seq"]), Trade(price, inverse(1)(price, d(row["amount"])), row["timestamp"] * 1000)
+
+
+def deribit_book(reply: Any) -> tuple[Levels, Levels]:
+    return sides(reply["result"], inverse(1))
+
+
 def kraken_book(reply: Any) -> tuple[Levels, Levels]:
     (body,) = reply["result"].values()
     return sides(body)
@@ -181,6 +192,12 @@ MARKETS = (
         "market.BTC-USDT.trade.detail", "market.BTC-USDT.depth.size_150.high_freq", swap_trades, swap_book,
         "/hbdm/linear-swap-ex/market/depth?contract_code=BTC-USDT&type=step0",
         (*SPOT_TABLES, "funding", "open_interest", "long_short"), numbered=False,
+    ),
+    Market(
+        "deribit", "perp", "BTC-PERPETUAL", "deribit", "/deribit", SPOT, "trades.BTC-PERPETUAL.100ms",
+        "book.BTC-PERPETUAL.100ms", deribit_trades, deribit_book,
+        "/deribit/api/v2/public/get_order_book?instrument_name=BTC-PERPETUAL&depth=20",
+        (*SPOT_TABLES, "mark_prices", "funding", "open_interest"),
     ),
     Market(
         "kraken", "spot", "BTC/USD", "kraken", "/kraken", ("trade", "book"), "trade.BTC/USD*", "book.*.BTC/USD*",
