@@ -38,6 +38,12 @@ class MarketConfig(Section):
         "rules pick has the channels of all of them",
     )
 
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.model_fields_set & {"symbols", "select"}:
+            raise ValueError("what to capture is missing: symbols or select (`symbols: []` where others decide)")
+        return self
+
 
 class Ingest(Section):
     pod: str = Field("ingest-0", description="Name of this process; part of connection ids")

@@ -181,7 +181,7 @@ async def capturing(
     around = Surroundings(
         config, log.add, metrics, lambda: f"c{next(numbers)}", lambda: True, {}, on_task_done, on_selected, before
     )
-    place = MarketConfig.model_validate({"ws_url": server.ws_url, "rest_url": server.rest_url, **market})
+    place = MarketConfig.model_validate({"ws_url": server.ws_url, "rest_url": server.rest_url, "symbols": [], **market})
     pools = Pools(LocalLedger(venue.protocol.limits.rest_pools, 1.0))
     capture = Capture(Market(venue, place, around, pools, Attempts(3000)), log, metrics)
     holder.append(capture)

@@ -179,7 +179,7 @@ def test_without_redis_each_pod_keeps_to_its_part_and_comes_back(
 )
 def test_several_shards_share_by_address_and_egress(redis_url: str, settings: dict[str, Any], shared: bool) -> None:
     prefix = f"t{secrets.token_hex(4)}:"
-    market = {"ws_url": "ws://x", "rest_url": "http://x/okx"}
+    market = {"ws_url": "ws://x", "rest_url": "http://x/okx", "symbols": []}
     binance = {**market, "rest_url": "http://x"}
     config = Config.model_validate(
         {
