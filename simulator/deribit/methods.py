@@ -176,5 +176,5 @@ def call(table: dict[str, Method], name: str, params: dict[str, Any]) -> str:
         raise RpcError(-32601, "Method not found")
     try:
         return method(params)
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, OverflowError) as exc:
         raise RpcError(-32602, "Invalid params") from exc

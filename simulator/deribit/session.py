@@ -9,7 +9,7 @@ from typing import Any
 from simulator.dialect import Close
 from simulator.forms import TEXT, Form
 
-HEARTBEAT_S_MIN = 10
+HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 10, 3600
 FIRST_TEST_AFTER_S = 2.0
 """The first test request comes so much later than the interval."""
 IDLE_S_MAX = 60.0
@@ -142,7 +142,7 @@ class Session:
 
     def _set_heartbeat(self, params: dict[str, Any], now_s: float) -> str:
         interval = params.get("interval")
-        if not isinstance(interval, int | float) or interval < HEARTBEAT_S_MIN:
+        if not isinstance(interval, int | float) or not HEARTBEAT_S_MIN <= interval <= HEARTBEAT_S_MAX:
             raise invalid_params("interval", "must be at least 10")
         self.interval_s = float(interval)
         self.due_s = now_s + interval + FIRST_TEST_AFTER_S
