@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from api import models
 from api.routes.deps import Ctx
 from api.routes.health import examine
 
@@ -64,12 +66,9 @@ async def landing(request: Request, context: Ctx) -> HTMLResponse:
         )
         for s in state.symbols[:SYMBOLS_SHOWN_MAX]
     ]
-    example = next(
-        (urlencode({"exchange": s.exchange, "market": s.market, "symbol": s.symbol}) for s in state.symbols), ""
-    )
     ends = []
     for path, methods in request.app.openapi()["paths"].items():
-        link = f"{path}?{example}" if "/data/" in path and example else path
+        link = f"{path}?{_example(path, state.symbols)}" if "/data/" in path and state.symbols else path
         summary = escape(methods["get"].get("summary", ""))
         ends.append(f'<tr><td><a href="{root}{escape(link)}">{escape(path)}</a></td><td>{summary}</td></tr>')
     problems = "".join(f'<li class="{state.status}">{escape(p)}</li>' for p in state.problems)
@@ -102,6 +101,13 @@ async def docs(request: Request) -> HTMLResponse:
 
 def mount_assets(app: FastAPI) -> None:
     app.router.routes.append(Mount(ASSETS_URL, StaticFiles(directory=ASSETS), name="docs-assets"))
+
+
+def _example(path: str, symbols: Sequence[models.SymbolHealth]) -> str:
+    """Parameters that name a symbol the endpoint has something of."""
+    fitting = [s for s in symbols if s.market != "spot"] if path.endswith("/derivatives") else []
+    one = (fitting or symbols)[0]
+    return urlencode({"exchange": one.exchange, "market": one.market, "symbol": one.symbol})
 
 
 def _row(*cells: str) -> str:

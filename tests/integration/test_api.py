@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ EXCHANGES = {
         "spot": {"ws_url": "ws://127.0.0.1:1", "rest_url": "http://127.0.0.1:1", "symbols": ["BTCUSDT", "EMPTYUSDT"]}
     }
 }
+
+
+def volatility() -> t.Volatility:
+    whose = {"exchange": "deribit", "market": "option", "symbol": "BTC_USD", "index": "btc_usd"}
+    return t.Volatility(**whose, value="52.1", event_time_us=time.time_ns() // 1000, recv_time_ns=r.now_ns())
+
+
 CANDLES = 130
 TRADES = 250
 S: dict[str, Any] = {"exchange": "binance", "symbol": "BTCUSDT"}
@@ -69,10 +77,7 @@ LIVE: list[t.AnyRecord] = [
         exchange="kraken", market="spot", symbol="BTC/USD", instrument="BTC-USD", trade_id="9", price="60000.1",
         quantity="0.5", side="buy", trade_time_us=r.T0_MS * 1000, recv_time_ns=r.now_ns(),
     ),
-    t.Volatility(
-        exchange="deribit", market="option", symbol="BTC_USD", index="btc_usd", value="52.1", event_time_us=5,
-        recv_time_ns=r.now_ns(),
-    ),
+    volatility(),
 ]  # fmt: skip
 
 
@@ -225,7 +230,8 @@ def test_a_symbol_with_a_slash(client: httpx.Client) -> None:
     assert "kraken.spot.BTC/USD" in client.get("/").text
 
 
-def test_an_index_with_nothing_but_its_volatility_is_healthy(client: httpx.Client) -> None:
+def test_an_index_with_nothing_but_its_volatility_is_healthy(client: httpx.Client, config: Config) -> None:
+    r.to_redis(config, [volatility()])
     states = {(s["exchange"], s["symbol"]): s for s in get(client, "/health")["symbols"]}
     found = states["deribit", "BTC_USD"]
     assert (found["state"], found["problems"]) == ("ok", [])
@@ -294,7 +300,7 @@ def test_reference(client: httpx.Client) -> None:
         ("/api/v1/data/klines", {**S, "start": "soon"}, 422, "bad_parameter"),
         ("/api/v1/data/klines", {**S, "start": 5, "end": 4}, 422, "bad_parameter"),
         ("/api/v1/data/orderbook", {**S, "dept": 4}, 422, "bad_parameter"),
-        ("/api/v1/tickers", {"exchange": "kraken"}, 404, "unknown_exchange"),
+        ("/api/v1/tickers", {"exchange": "htx"}, 404, "unknown_exchange"),
         ("/api/v2/nothing", {}, 404, "not_found"),
     ],
 )
