@@ -26,8 +26,6 @@ from marketdata.raw import DisconnectedValue, encode_value
 from venues.contract import Ack, Data, Notice, Reply, Stream, Unknown, VenueError
 
 WATCHDOG_INTERVAL_S = 0.5
-OVERLAP_S_MIN = 1.0
-"""Two connections run beside each other at least this long before the old one closes."""
 LEAVE_S = 10.0
 """An unsubscription that is not acknowledged for this long is asked for again."""
 LEAVE_TRIES = 3
@@ -56,12 +54,12 @@ class Connection:
         self._host = host
         self._market = ".".join(host.market)
         self._conn_header: Header = ("conn", conn.encode())
-        self._wanted: dict[str, Stream] = {}
-        self._requests = Requests(host.protocol, send)
+        self.wanted: dict[str, Stream] = {}
+        self.requests = Requests(host.protocol, send)
         self._leaving: dict[str, tuple[float, int]] = {}  # until when the venue should have agreed, and tries so far
-        self._watchdog = Watchdog(host.protocol.limits, host.patience_s, now_s)
+        self.watchdog = Watchdog(host.protocol.limits, host.patience_s, now_s)
         self._beats = Heartbeats(host.heartbeat_interval_s)
-        self._carriage = Carriage(self, host, self._beats)
+        self.carriage = Carriage(self, host, self._beats)
         self._checked_s = now_s
 
     # --- subscriptions ---
@@ -69,28 +67,28 @@ class Connection:
     def add(self, streams: Iterable[Stream]) -> None:
         """Subscribe, as the message limit allows."""
         given = list(streams)
-        self._wanted.update((s.name, s) for s in given)
+        self.wanted.update((s.name, s) for s in given)
         fresh = [s for s in given if s.name not in self.lines]  # one being unsubscribed comes back after its ack
         for stream in fresh:
-            self._carriage.take_on(stream)
-        self._requests.ask("subscribe", fresh)
+            self.carriage.take_on(stream)
+        self.requests.ask("subscribe", fresh)
 
     def remove(self, streams: Iterable[Stream]) -> None:
         """Unsubscribe; `disconnected` (unsubscribed) is written when the venue acknowledges it."""
-        given = [s for s in streams if self._wanted.pop(s.name, s) and s.name in self.lines]
-        self._requests.ask("unsubscribe", given)
+        given = [s for s in streams if self.wanted.pop(s.name, s) and s.name in self.lines]
+        self.requests.ask("unsubscribe", given)
 
     def share(self, name: str, symbol: str) -> None:
         """The symbol's part of a stream for EVERY_SYMBOL is captured too from now on: nothing to ask for."""
         line = self.lines.get(name)
         if line is not None and line.shared is not None:
-            self._carriage.join(line, symbol)
+            self.carriage.join(line, symbol)
 
     def unshare(self, name: str, symbol: str, recv_ns: int) -> None:
         """The symbol's part of the stream is not captured any more; the others' is."""
         line = self.lines.get(name)
         if line is not None and line.shared is not None and symbol in line.shared:
-            self._carriage.part(line, symbol, "unsubscribed", recv_ns)
+            self.carriage.part(line, symbol, "unsubscribed", recv_ns)
 
     def renew_book(self, symbol: str, recv_ns: int) -> bool:
         """Unsubscribe the symbol's book and subscribe it again, so that it begins anew. Noted in raw.control. False:
@@ -101,37 +99,37 @@ class Connection:
         if stream.name not in self._leaving:
             self._leaving[stream.name] = (inf, 0)
             self._note("renewed", [stream.name], recv_ns)
-            self._requests.ask("renew", [stream])
+            self.requests.ask("renew", [stream])
         return True
 
     def request_book(self, symbol: str) -> bool:
         """Ask for the symbol's whole book. False: it is not carried here."""
         stream = self._book_stream(symbol)
         if stream is not None:
-            self._requests.ask("book", [stream])
+            self.requests.ask("book", [stream])
         return stream is not None
 
     def _book_stream(self, symbol: str) -> Stream | None:
-        lines = () if self.ended else self._carriage.lines_of("book", symbol)
-        return next((n.stream for n in lines if n.is_book and n.stream.name in self._wanted), None)
+        lines = () if self.ended else self.carriage.lines_of("book", symbol)
+        return next((n.stream for n in lines if n.is_book and n.stream.name in self.wanted), None)
 
     def _send_due(self, now_s: float) -> None:
-        for method, streams in self._requests.send_due(now_s):
+        for method, streams in self.requests.send_due(now_s):
             for stream in streams:
                 if method == "subscribe" and (line := self.lines.get(stream.name)) is not None:
-                    self._watchdog.subscribed(line, now_s)
+                    self.watchdog.subscribed(line, now_s)
                 elif method in ("unsubscribe", "renew"):
                     self._leaving[stream.name] = (now_s + LEAVE_S, self._leaving.get(stream.name, (0.0, 0))[1] + 1)
 
     # --- frames ---
 
     def on_server_ping(self, now_s: float) -> None:
-        self._watchdog.sign_s = now_s
+        self.watchdog.sign_s = now_s
 
     def on_frame(self, frame: bytes, binary: bool, recv_ns: int, now_s: float) -> None:
         """A message of the venue: into the raw log, then looked at."""
         self.seq += 1
-        self._watchdog.sign_s = now_s
+        self.watchdog.sign_s = now_s
         try:
             text = self._host.protocol.decode_binary(frame) if binary else frame
             what = self._host.protocol.classify(text)
@@ -163,7 +161,7 @@ class Connection:
                 host.publish(host.records.control(self.conn, frame, recv_ns, self.seq))
                 host.on_instruments()
                 return
-            self._carriage.announce(line.group, recv_ns)
+            self.carriage.announce(line.group, recv_ns)
         host.publish(frame_record(line.topic, line.key, frame, line.channel, self._conn_header, self.seq, recv_ns))
         if line.is_book:
             host.on_book(line.stream.symbol, self.conn, frame, recv_ns)
@@ -178,7 +176,7 @@ class Connection:
             if group is None:
                 continue
             if name not in group.told:
-                self._carriage.announce(group, recv_ns)
+                self.carriage.announce(group, recv_ns)
             self._host.publish(frame_record(group.topic, group.key, frame, line.channel, header, self.seq, recv_ns))
 
     def _other(self, what: object, frame: bytes, recv_ns: int, now_s: float) -> None:
@@ -189,12 +187,12 @@ class Connection:
         host.publish(host.records.control(self.conn, frame, recv_ns, self.seq))
         host.metrics.count("control_frames", *host.market, type(what).__name__.lower())
         if isinstance(what, Ack):
-            self._settle(self._requests.acknowledged(what), "dropped without a word", recv_ns, now_s)
+            self._settle(self.requests.acknowledged(what), "dropped without a word", recv_ns, now_s)
         elif isinstance(what, VenueError):
             events.venue_error(self._market, self.conn, what.code, what.message)
-            self._settle(self._requests.refused(what), f"refused {what.code}", recv_ns, now_s)
+            self._settle(self.requests.refused(what), f"refused {what.code}", recv_ns, now_s)
         elif isinstance(what, Reply):
-            self._requests.say(what.payload, now_s)
+            self.requests.say(what.payload, now_s)
         elif isinstance(what, Notice):
             if what.kind == "instruments":
                 host.on_instruments()
@@ -221,7 +219,7 @@ class Connection:
             line.acked, line.acked_s = True, now_s
         for line in lines:
             for group in line.groups:
-                self._carriage.announce_if_quiet(group, recv_ns)
+                self.carriage.announce_if_quiet(group, recv_ns)
 
     def _not_taken(self, streams: list[Stream], why: str, recv_ns: int) -> None:
         """Streams the venue did not take, in whatever way it said so: the first-data watchdog asks again."""
@@ -241,14 +239,14 @@ class Connection:
             self._leaving.pop(stream.name, None)
             if (line := self.lines.get(stream.name)) is not None:
                 line.frames, line.acked, line.retry_s, line.resubscribe_s = 0, False, 0.0, 0.0
-        self._requests.ask("subscribe", [s for s in streams if s.name in self._wanted])
+        self.requests.ask("subscribe", [s for s in streams if s.name in self.wanted])
         self._send_due(now_s)
 
     def _left(self, streams: list[Stream], recv_ns: int) -> None:
         for stream in streams:
             self._leaving.pop(stream.name, None)
-        self._carriage.leave([self.lines[s.name] for s in streams if s.name in self.lines], "unsubscribed", recv_ns)
-        self.add([s for s in streams if s.name in self._wanted])
+        self.carriage.leave([self.lines[s.name] for s in streams if s.name in self.lines], "unsubscribed", recv_ns)
+        self.add([s for s in streams if s.name in self.wanted])
 
     def _dead(self, frame: bytes, reason: str, detail: str, recv_ns: int) -> None:
         host = self._host
@@ -272,8 +270,8 @@ class Connection:
         if self.ended:
             return
         self.ended = reason
-        self._requests.clear()
-        self._carriage.leave(list(self.lines.values()), reason, recv_ns)
+        self.requests.clear()
+        self.carriage.leave(list(self.lines.values()), reason, recv_ns)
         events.disconnected(self._market, self.conn, reason)
         self._host.metrics.count("disconnects", *self._host.market, _reason_label(reason))
 
@@ -288,10 +286,10 @@ class Connection:
         if now_s - self._checked_s < WATCHDOG_INTERVAL_S:
             return
         self._checked_s = now_s
-        if self._watchdog.wants_ping(now_s) and (ping := self._host.protocol.ping()) is not None:
-            self._requests.say(ping, now_s)
-        broken, doubtful = self._watchdog.judge(self.lines, now_s)
-        if not doubtful and self._requests.exhausted(now_s):
+        if self.watchdog.wants_ping(now_s) and (ping := self._host.protocol.ping()) is not None:
+            self.requests.say(ping, now_s)
+        broken, doubtful = self.watchdog.judge(self.lines, now_s)
+        if not doubtful and self.requests.exhausted(now_s):
             doubtful = "requests_per_hour"
         self.broken = self.broken or broken
         self.doubtful = self.doubtful or doubtful
@@ -312,7 +310,7 @@ class Connection:
     def _first_data(self, now_s: float, recv_ns: int) -> None:
         """Subscribe again what was asked for and never came, while other streams of the connection deliver: to
         reconnect would hurt those and help nothing. Noted in raw.control."""
-        late = self._watchdog.late(self.lines, now_s)
+        late = self.watchdog.late(self.lines, now_s)
         if not late:
             return
         host = self._host
@@ -322,7 +320,7 @@ class Connection:
         for line in late:
             line.retry_s = 0.0
             host.metrics.count("resubscribes", *host.market, line.stream.channel)
-        self._requests.ask("subscribe", [line.stream for line in late])
+        self.requests.ask("subscribe", [line.stream for line in late])
 
     def _press(self, now_s: float, recv_ns: int) -> None:
         """Unsubscriptions the venue did not agree to: ask again; in the end the stream counts as left."""
@@ -331,19 +329,19 @@ class Connection:
             line, tries = self.lines.get(name), self._leaving[name][1]
             if line is None:
                 del self._leaving[name]
-            elif name in self._wanted:
+            elif name in self.wanted:
                 self._renewed([line.stream], now_s)
             elif tries >= LEAVE_TRIES:
                 self._left([line.stream], recv_ns)
             else:
                 self._leaving[name] = (now_s + LEAVE_S, tries)
-                self._requests.ask("unsubscribe", [line.stream])
+                self.requests.ask("unsubscribe", [line.stream])
 
     # --- what the shell asks ---
 
     def covers(self, group: Group) -> bool:
         """This live connection carries all of another one's (key, topic)."""
-        own = None if self.ended else self._carriage.groups.get(group.place)
+        own = None if self.ended else self.carriage.groups.get(group.place)
         return (
             own is not None
             and own.connected
@@ -354,37 +352,7 @@ class Connection:
         return sum(1 for line in list(self.lines.values()) if not line.delivers)
 
     def be_patient(self, now_s: float) -> None:
-        self._watchdog.be_patient(self.lines.values(), now_s)
-
-    def can_replace(self, old: Connection, now_s: float) -> bool:
-        """Everything is subscribed, and what the old connection delivered since then came over this one too.
-
-        A thin stream that neither of them delivered in the meantime is no reason to wait.
-        """
-        if not self._requests.idle:
-            return False
-        for name, was in old.lines.items():
-            if name not in old._wanted or not was.delivers:
-                continue  # on its way out, or nothing is lost with it
-            line = self.lines.get(name)
-            if line is None or (line.frames == 0 and not line.acked):
-                return False
-            if line.frames == 0 and was.last_s > line.acked_s:
-                return False
-            if line.acked and now_s - line.acked_s < OVERLAP_S_MIN:
-                return False
-        return True
-
-    def take_over(self, old: Connection, now_s: float, recv_ns: int) -> None:
-        """The old connection is about to close: say `connected`, overlapping, for thin streams that had no frame here
-        yet but are subscribed. Not for those that fell silent on the old one: what they missed nobody knows."""
-        for place, was in old._carriage.groups.items():
-            group = self._carriage.groups.get(place)
-            if group is None or not all(line.acked for line in group.lines.values()):
-                continue
-            thin = [n for n in was.told if n in group.lines and n not in group.told and n in was.lines]
-            if any(not old._watchdog.is_silent(was.lines[name], now_s) for name in thin):
-                self._carriage.announce(group, recv_ns)
+        self.watchdog.be_patient(self.lines.values(), now_s)
 
 
 def _reason_label(reason: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.connection import Connection
+from ingest.handover import can_replace, take_over
 from ingest.lines import Group, Host
 from ingest.metrics import events
 from ingest.pacing import Backoff, Window
@@ -232,12 +233,12 @@ class Feed:
         give_up_s = begun_s + REPLACEMENT_WAIT_FACTOR * limits.first_data_timeout_s
         while not new.closed.is_set() and not old.closed.is_set():
             now_s = time.monotonic()
-            if new.connection.can_replace(old.connection, now_s):
+            if can_replace(old.connection, new.connection, now_s):
                 if now_s - begun_s < BOOKS_WAIT_S and not self._host.books_anchored(new.connection.conn):
                     give_up_s = now_s + REPLACEMENT_WAIT_FACTOR * limits.first_data_timeout_s
                     await asyncio.sleep(GONE_POLL_S)
                     continue
-                new.connection.take_over(old.connection, now_s, time.time_ns())
+                take_over(old.connection, new.connection, now_s, time.time_ns())
                 old.connection.be_patient(now_s)
                 old.close(old.connection.doubtful or "rotation")
                 break

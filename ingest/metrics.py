@@ -203,6 +203,10 @@ class Events:
     def frame_failed(self, market: str) -> None:
         self._log.exception("a frame could not be processed; kept as a dead letter", extra={"data": {"market": market}})
 
+    def reply_failed(self, market: str, what: str, error: BaseException) -> None:
+        data = {"market": market, "request": what}
+        self._log.error("a REST reply could not be processed", exc_info=error, extra={"data": data})
+
     def rest_refused(self, market: str, status: int, wait_s: float) -> None:
         self._say(
             logging.WARNING, "the venue limits REST requests", market=market, status=status, wait_s=round(wait_s, 1)

@@ -172,6 +172,8 @@ class Polls:
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._slots.release()
         self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:  # a bug of ours: the other polls go on
+            events.reply_failed(".".join(self._market), "poll", exc)
 
     async def _ask(self, wish: Wish) -> None:
         answer = await self._rest.get(wish.poll.request)

@@ -116,6 +116,8 @@ class Snapshots:
     def _fetched(self, fetch: asyncio.Task[None]) -> None:
         self._slots.release()
         self._fetches.discard(fetch)
+        if not fetch.cancelled() and (exc := fetch.exception()) is not None:  # a bug of ours: the other books go on
+            events.reply_failed(".".join(self._market), "snapshot", exc)
         self._wake.set()
 
     async def _fetch(self, pick: Pick, request: Request) -> None:

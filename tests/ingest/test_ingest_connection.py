@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingest.connection import Connection
+from ingest.handover import can_replace, take_over
 from marketdata.codec import decode
 from marketdata.raw import connected_decoder, disconnected_decoder, heartbeat_decoder
 from marketdata.types import DeadLetter
@@ -326,16 +327,26 @@ def test_a_replacement_is_ready_when_it_delivers_what_the_old_one_does() -> None
     for name in (BOOK, TRADE):
         old.take(frame(name))
     new.tick(1.0)
-    assert not new.connection.can_replace(old.connection, new.now_s)  # nothing is acknowledged
+    assert not can_replace(old.connection, new.connection, new.now_s)  # nothing is acknowledged
     new.ack()
-    assert not new.connection.can_replace(old.connection, new.now_s)  # it has just begun
+    assert not can_replace(old.connection, new.connection, new.now_s)  # it has just begun
     new.tick(1.0)
-    assert new.connection.can_replace(old.connection, new.now_s)  # neither delivered anything since
+    assert can_replace(old.connection, new.connection, new.now_s)  # neither delivered anything since
     old.now_s = new.now_s
     old.take(frame(BOOK))
-    assert not new.connection.can_replace(old.connection, new.now_s)
+    assert not can_replace(old.connection, new.connection, new.now_s)
     new.take(frame(BOOK))
-    assert new.connection.can_replace(old.connection, new.now_s)
+    assert can_replace(old.connection, new.connection, new.now_s)
+
+
+def test_a_stream_that_never_worked_does_not_keep_an_old_connection() -> None:
+    old, new = Bench(BOOK, TICKER), Bench(BOOK, TICKER)
+    for bench in (old, new):
+        bench.take(frame(BOOK))  # the venue takes neither request, and sends the book
+    new.tick(2.0)
+    assert can_replace(old.connection, new.connection, new.now_s)
+    old.take(frame(TICKER))
+    assert not can_replace(old.connection, new.connection, new.now_s)
 
 
 def test_thin_streams_are_taken_over_with_overlap_silent_ones_are_not() -> None:
@@ -346,7 +357,7 @@ def test_thin_streams_are_taken_over_with_overlap_silent_ones_are_not() -> None:
     old.now_s += 100
     old.take(frame(TICKER))
     new.ack()
-    new.connection.take_over(old.connection, old.now_s + 50, RECV_NS)
+    take_over(old.connection, new.connection, old.now_s + 50, RECV_NS)
     (connected,) = new.log.of("connected")
     assert connected.topic == "raw.ticker"
     assert connected_decoder.decode(connected.value).overlaps

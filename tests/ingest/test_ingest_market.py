@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from marketdata.types import DeadLetter
 from tests.ingest.ingest_servers import until
 from tests.ingest.ingest_toy import ToyProtocol, toy_venue
 from tests.ingest.ingest_toy_server import ToyServer, capturing
-from venues.contract import BookRecovery, RestPool
+from venues.contract import BookRecovery, Request, RestPool
 
 OPEN = {"status": "open", "quote": "USDT"}
 UNITS = ("trade", "liquidation", "open_interest")
@@ -140,6 +140,26 @@ def test_replies_that_are_no_answers_are_kept_and_failures_are_counted() -> None
             assert run.counted("polls", "open_interest", "failed") == 1
 
     drive(test)
+
+
+def test_a_bug_in_one_reply_stops_no_other_poll(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        server, protocol = ToyServer(), ToyProtocol()
+        server.listing = {"A": OPEN}
+        answers = protocol.poll_reply
+
+        def poll_reply(request: Request, body: bytes) -> Iterable[tuple[str, bytes]]:
+            return [] if request.path == "/oi" and 1 // 0 else answers(request, body)
+
+        monkeypatch.setattr(protocol, "poll_reply", poll_reply)
+        async with server.run(), capturing(server, toy_venue(protocol)) as run:
+            await run.market.apply({"A": ["open_interest", "long_short"]})
+            await until(lambda: run.kinds("raw.derivative", "A").count("poll:long_short") >= 8)
+
+    drive(test)
+    assert "a REST reply could not be processed" in [r.message for r in caplog.records]
 
 
 def test_orders_to_wait_hold_in_their_pool() -> None:

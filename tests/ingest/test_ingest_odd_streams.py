@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.connection import LEAVE_S, LEAVE_TRIES, Connection
+from ingest.handover import take_over
 from marketdata.raw import connected_decoder, disconnected_decoder
 from tests.ingest.ingest_kit import RECV_NS, Log, make_host
 from tests.ingest.ingest_toy import ToyProtocol, data, toy_stream
@@ -143,10 +144,10 @@ def test_a_replacement_takes_over_what_shares_a_stream() -> None:
     old = Bench(toy_stream(SHARED), sharers=sharers)
     new = Bench(toy_stream(SHARED), sharers=sharers, covered=lambda _c, _g: True)
     old.say(id=1, ok=[SHARED])
-    new.connection.take_over(old.connection, new.now_s, RECV_NS)
+    take_over(old.connection, new.connection, new.now_s, RECV_NS)
     assert new.log.of("connected") == []  # not acknowledged
     new.say(id=1, ok=[SHARED])
-    new.connection.take_over(old.connection, new.now_s, RECV_NS)
+    take_over(old.connection, new.connection, new.now_s, RECV_NS)
     assert [connected_decoder.decode(r.value).overlaps for r in new.log.of("connected")] == [True, True]
 
 
