@@ -25,6 +25,7 @@ from simulator.faults import Fault
 from simulator.rest_params import Reply
 from simulator.sent import market_of, trades_from
 
+INSTRUMENT_STREAMS = ("state", "creation")
 STATE_KINDS = ("any", "future", "option", "spot", "future_combo", "option_combo")
 STATE_CURRENCIES = ("any", "BTC", "ETH", "USDC", "USDT", "EURR")
 CREDIT_WAIT_S = 1
@@ -83,7 +84,9 @@ class Deribit:
             return rest in {f"{base.lower()}_usd" for base in self.publisher.bases}
         if kind == "instrument":
             parts = rest.split(".")
-            return parts[0] == "state" and len(parts) == 3 and parts[1] in STATE_KINDS and parts[2] in STATE_CURRENCIES
+            if len(parts) != 3:
+                return False
+            return parts[0] in INSTRUMENT_STREAMS and parts[1] in STATE_KINDS and parts[2] in STATE_CURRENCIES
         return channel == "platform_state"
 
     # --- REST ---------------------------------------------------------------------------------------

@@ -333,6 +333,15 @@ def test_figures_of_a_coin(venue: Venue) -> None:
         assert all(10 < each["volatility"] < 200 for each in index)
 
 
+def test_streams_about_instruments(venue: Venue) -> None:
+    known = ["instrument.state.any.any", "instrument.creation.any.any", "instrument.creation.future.BTC"]
+    client = venue.open("/ws/api/v2")
+    subscribe(client, *known, "instrument.deletion.any.any", "instrument.creation.any", "instrument.creation.any.XYZ")
+    venue.advance(0.1)
+    (reply,) = [told for told in client.take() if told.get("id") == 5]
+    assert sorted(reply["result"]) == sorted(known)
+
+
 def test_states_change_at_settlement(tmp_path: Path) -> None:
     venue = Venue(SEGMENT, [PERPETUAL], tmp_path, frames_per_s=1.0)
     eight = (venue.market.at_us // 86_400_000_000 + 1) * 86_400_000_000 + 8 * 3_600_000_000
