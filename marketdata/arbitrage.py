@@ -6,6 +6,7 @@ next one, until its feed ends, or until it is older than `max_age_ns`, whatever 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, NamedTuple
@@ -19,7 +20,10 @@ _EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)
 """Prices and quantities have at most 64 digits and fees a few: every product is exact."""
 BPS_PLACES: Final = Decimal("0.0001")
 DEFAULT_FEE: Final = "default"
-NEARLY: Final = 1 + 1e-9
+NEARLY: Final = 1 + 1e-8
+"""More than floats and the rounding of basis points can be off by."""
+NOTHING: Final = (math.inf, -math.inf)
+"""Edge of a market that has no quote."""
 
 
 class Quote(Struct, array_like=True, frozen=True):
@@ -62,6 +66,15 @@ class Profit(NamedTuple):
     quantity: str
     profit: str
     bps: Decimal
+
+
+class Place(NamedTuple):
+    """A market: its key's parts, its taker fee, and the factors of `Finder._edges`."""
+
+    key: Key
+    fee: Decimal
+    cost: float
+    income: float
 
 
 def quote_of(record: Bbo) -> Quote:
@@ -117,7 +130,10 @@ class Finder:
     def __init__(self, terms: Terms, state: dict[str, Instrument]) -> None:
         self.terms = terms
         self.state = state
-        self._markets: dict[str, tuple[Key, Decimal]] = {}
+        self._markets: dict[str, Place] = {}
+        self._edges: dict[str, dict[str, tuple[float, float]]] = {}
+        """By instrument and market key, of its quote: what a coin bought there costs with the least profit wanted, and
+        what one sold there brings, rounded up. Only where one market brings what another costs exact sums are done."""
 
     def quote(self, name: str, key: str, quote: Quote) -> list[Arbitrage]:
         """A market's new best quote of the instrument `name`."""
@@ -125,6 +141,7 @@ class Finder:
         if instrument is None:
             instrument = self.state[name] = Instrument()
         instrument.quotes[key] = quote
+        self._edges_of(name, instrument)[key] = self._edge(key, quote)
         return self._judge(name, instrument, key, quote.recv_ns, quote.event_time_us, "gone")
 
     def expire(self, name: str, key: str, recv_ns: int) -> list[Arbitrage]:
@@ -132,22 +149,39 @@ class Finder:
         instrument = self.state.get(name)
         if instrument is None or key not in instrument.quotes or instrument.quotes[key].recv_ns != recv_ns:
             return []
-        del instrument.quotes[key]
-        out = self._judge(name, instrument, key, recv_ns + self.terms.max_age_ns, 0, "stale")
-        if not instrument.quotes:
-            del self.state[name]
-        return out
+        return self._without(name, instrument, key, recv_ns + self.terms.max_age_ns, "stale")
 
     def leave(self, key: str, at_ns: int) -> list[Arbitrage]:
         """The market's feed of this symbol ended."""
         out: list[Arbitrage] = []
         for name in [n for n, instrument in self.state.items() if key in instrument.quotes]:
-            instrument = self.state[name]
-            del instrument.quotes[key]
-            out += self._judge(name, instrument, key, at_ns, 0, "disconnected")
-            if not instrument.quotes:
-                del self.state[name]
+            out += self._without(name, self.state[name], key, at_ns, "disconnected")
         return out
+
+    def _without(self, name: str, instrument: Instrument, key: str, at_ns: int, why: str) -> list[Arbitrage]:
+        """A market's quote counts no more."""
+        del instrument.quotes[key]
+        self._edges_of(name, instrument).pop(key, None)
+        out = self._judge(name, instrument, key, at_ns, 0, why)
+        if not instrument.quotes:
+            del self.state[name]
+            del self._edges[name]
+        return out
+
+    # --- what is far from any profit -----------------------------------------------------------------
+
+    def _edges_of(self, name: str, instrument: Instrument) -> dict[str, tuple[float, float]]:
+        found = self._edges.get(name)
+        if found is None:  # the state was restored
+            found = self._edges[name] = {key: self._edge(key, quote) for key, quote in instrument.quotes.items()}
+        return found
+
+    def _edge(self, key: str, quote: Quote) -> tuple[float, float]:
+        _, _, cost, income = self._market(key)
+        return (
+            float(quote.ask) * cost if quote.ask else math.inf,
+            float(quote.bid) * income if quote.bid else -math.inf,
+        )
 
     # --- one change ----------------------------------------------------------------------------------
 
@@ -155,14 +189,22 @@ class Finder:
         self, name: str, instrument: Instrument, changed: str, at_ns: int, event_us: int, why: str
     ) -> list[Arbitrage]:
         """Episodes between the market that changed and each other one, in a fixed order."""
-        quotes = instrument.quotes
+        quotes, edges = instrument.quotes, self._edges[name]
+        cost, income = edges.get(changed, NOTHING)
+        if not instrument.episodes:
+            for key, (other_cost, other_income) in edges.items():
+                if (other_income >= cost or income >= other_cost) and key != changed:
+                    break
+            else:
+                return []
         others = sorted({*quotes, *(k for pair in instrument.episodes for k in pair.split("|"))} - {changed})
         out: list[Arbitrage] = []
         for other in others:
             for buy, sell in ((changed, other), (other, changed)):
                 pair = f"{buy}|{sell}"
                 episode = instrument.episodes.get(pair)
-                found = self._opportunity(quotes.get(buy), quotes.get(sell), buy, sell)
+                near = edges.get(sell, NOTHING)[1] >= edges.get(buy, NOTHING)[0]
+                found = self._opportunity(quotes[buy], quotes[sell], buy, sell) if near else None
                 if found is None:
                     if episode is not None:
                         del instrument.episodes[pair]
@@ -186,29 +228,27 @@ class Finder:
         instrument.opened[pair] = (at_ns, count)
         return f"{at_ns}.{count}" if count else str(at_ns)
 
-    def _opportunity(self, buy: Quote | None, sell: Quote | None, buy_key: str, sell_key: str) -> Profit | None:
+    def _opportunity(self, buy: Quote, sell: Quote, buy_key: str, sell_key: str) -> Profit | None:
         """The profit where there is enough of it, else None."""
-        if buy is None or sell is None or not buy.ask or not sell.bid:
-            return None
-        if float(sell.bid) * NEARLY < float(buy.ask):
-            return None  # far cheaper than exact sums, and right: whatever is close goes on to them
-        found = profit_of(buy, sell, self._market(buy_key)[1], self._market(sell_key)[1])
+        found = profit_of(buy, sell, self._market(buy_key).fee, self._market(sell_key).fee)
         if found is None or found.bps < self.terms.min_bps or found.profit.startswith("-") or found.profit == "0":
             return None
         return found
 
-    def _market(self, key: str) -> tuple[Key, Decimal]:
-        """The key's parts and its market's fee."""
+    def _market(self, key: str) -> Place:
+        """The key's parts, and what its market's fee makes of a price."""
         found = self._markets.get(key)
         if found is None:
             parts = parse_key(key)
-            found = self._markets[key] = (parts, fee_of(self.terms.fees, parts))
+            fee = fee_of(self.terms.fees, parts)
+            least = 1.0 + float(self.terms.min_bps) / 10_000
+            found = self._markets[key] = Place(parts, fee, (1.0 + float(fee)) * least, (1.0 - float(fee)) * NEARLY)
         return found
 
     def _record(
         self, name: str, buy: str, sell: str, episode: Episode, action: str, why: str, at_ns: int, event_us: int
     ) -> Arbitrage:
-        (buyer, _), (seller, _) = self._market(buy), self._market(sell)
+        buyer, seller = self._market(buy).key, self._market(sell).key
         sequence = episode.sequence
         episode.sequence += 1
         episode.said_ns = at_ns

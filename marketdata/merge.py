@@ -64,6 +64,10 @@ class Merger(Generic[E]):
         self.state = state or MergeState()
         self._delay_ns, self._hold_ns, self._events_max = delay_ns, hold_ns, events_max
         self.heap: list[Event[E]] = []
+        self._watermark_ns: int | None = None
+        """As last computed; None: something it depends on has changed since."""
+        self._least_ns = 0
+        """While no partition's newest time was at or below this, no new record moves the watermark."""
 
     def connected(self, partition: int, key: str) -> None:
         """A key of this partition is connected: the partition is in use."""
@@ -71,6 +75,7 @@ class Merger(Generic[E]):
         if key not in part.live:
             part.live.append(key)
         part.resting = part.unused = False
+        self._watermark_ns = None
 
     def disconnected(self, partition: int, key: str, for_good: bool) -> None:
         """A key of this partition is not connected any more; `for_good`: nobody wants it now."""
@@ -79,6 +84,7 @@ class Merger(Generic[E]):
             part.live.remove(key)
         if not part.live:
             part.resting, part.unused = not for_good, for_good
+        self._watermark_ns = None
 
     def add(self, partition: int, recv_ns: int, key: str, payload: E | None) -> bool:
         """A record came; None: it only tells the time. False: it is late and dropped."""
@@ -88,6 +94,8 @@ class Merger(Generic[E]):
         part.number += 1
         on_time = recv_ns >= part.newest_ns - self._delay_ns and recv_ns > state.released_ns
         if recv_ns > part.newest_ns:
+            if part.newest_ns <= self._least_ns:
+                self._watermark_ns = None
             part.newest_ns = recv_ns
         if payload is None:
             return True
@@ -117,17 +125,29 @@ class Merger(Generic[E]):
     @property
     def watermark_ns(self) -> int:
         """Everything up to here is known; 0 while that cannot be said."""
+        if self._watermark_ns is None:
+            self._watermark_ns = self._compute_watermark()
+        return self._watermark_ns
+
+    def _compute_watermark(self) -> int:
+        """Usually it hangs on the one partition that is furthest behind; else on all of them."""
         state = self.state
         parts = [part for part in state.partitions.values() if not part.unused]
         newest_ns = max((part.newest_ns for part in parts), default=0)
+        self._least_ns = newest_ns
         if newest_ns < state.first_ns + self._hold_ns:
             return 0
         held_ns = newest_ns - self._hold_ns
-        reached = (max(part.newest_ns, held_ns) if part.resting else part.newest_ns for part in parts)
-        return max(0, min(reached, default=0) - self._delay_ns)
+        reached_ns = min(
+            (max(part.newest_ns, held_ns) if part.resting else part.newest_ns for part in parts), default=0
+        )
+        if not any(part.resting for part in parts):
+            self._least_ns = reached_ns
+        return max(0, reached_ns - self._delay_ns)
 
     def _partition(self, number: int) -> Partition:
         found = self.state.partitions.get(number)
         if found is None:
             found = self.state.partitions[number] = Partition()
+            self._watermark_ns = None
         return found
