@@ -50,6 +50,8 @@ class Market:
     numbered: bool = True
     """Whether its trade ids tell what is missing."""
     trades_query: str = "trade"
+    announces: bool = False
+    """Whether the venue gives notice of a restart."""
     updates_query: str = ""
     """Where /sim/sent lists the updates of its book: `stream` to ask for. Each row's second number is the id."""
 
@@ -164,7 +166,7 @@ DERIVATIVE_TABLES = (*SPOT_TABLES, "mark_prices", "funding", "open_interest", "l
 MARKETS = (
     Market(
         "binance", "spot", "BTCUSDT", "spot", "", SPOT, "btcusdt@trade", "btcusdt@depth@100ms", binance_trades, sides,
-        "/api/v3/depth?symbol=BTCUSDT&limit=20", SPOT_TABLES,
+        "/api/v3/depth?symbol=BTCUSDT&limit=20", SPOT_TABLES, announces=True,
     ),
     Market(
         "binance", "perp", "BTCUSDT", "usdm", "/usdm", DERIVATIVE, "btcusdt@trade", "btcusdt@depth@100ms",
@@ -175,7 +177,7 @@ MARKETS = (
         Market(
             "okx", market, symbol, "okx", "/okx", channels, f"trades-all:{symbol}", f"books:{symbol}", okx_trades(unit),
             okx_book(unit), f"/okx/api/v5/market/books?instId={symbol}&sz=20", tables, trades_query="trades-all",
-            updates_query="books",
+            updates_query="books", announces=True,
         )
         for market, symbol, channels, tables, unit in (
             ("spot", "BTC-USDT", SPOT, SPOT_TABLES, coins),
