@@ -144,6 +144,11 @@ class Finder:
         self._edges_of(name, instrument)[key] = self._edge(key, quote)
         return self._judge(name, instrument, key, quote.recv_ns, quote.event_time_us, "gone")
 
+    def quote_of(self, name: str, key: str) -> Quote | None:
+        """The quote of a market that counts now."""
+        instrument = self.state.get(name)
+        return instrument.quotes.get(key) if instrument is not None else None
+
     def expire(self, name: str, key: str, recv_ns: int) -> list[Arbitrage]:
         """The bound of the quote received at `recv_ns` has passed; nothing happens where a newer one came."""
         instrument = self.state.get(name)

@@ -30,6 +30,7 @@ MERGED, FOUND = topics.MD_BBO_MERGED.name, topics.MD_ARBITRAGE.name
 ONE = b"all.all.all"
 """The key of everything that is merged."""
 MS = 1_000_000
+NEVER = 1 << 63
 
 
 class Quoted(Struct, array_like=True, tag=1):
@@ -82,6 +83,9 @@ class Arbitrageur:
         self._finder = Finder(terms_of(settings), {})
         self._connections: dict[str, list[str]] = {}
         """By key: connections that carry its quotes now."""
+        self._due: dict[tuple[str, str], int] = {}
+        """By instrument and key: receive time of the quote whose end of validity is waited for. Newer ones wait for it
+        to pass: one event each would make up most of what is waiting."""
 
     def _new_merger(self, state: MergeState | None) -> Merger[Item]:
         s = self._settings
@@ -97,6 +101,9 @@ class Arbitrageur:
         self._merger.heap.extend(Event(*event) for event in saved.waiting)
         self._finder = Finder(terms_of(self._settings), saved.instruments)
         self._connections = saved.connections
+        for event in self._merger.heap:
+            if isinstance(event.payload, Expired):
+                self._expect(event.key, event.payload)
         return self
 
     def handle(self, source: SourceRecord) -> Sequence[Output]:
@@ -146,12 +153,31 @@ class Arbitrageur:
     def _apply(self, event: Event[Item]) -> list[t.Arbitrage]:
         item = event.payload
         if isinstance(item, Quoted):
-            expires_ns = event.recv_ns + self._settings.max_quote_age_ms * MS
-            self._merger.later(expires_ns, event.key, event.number, Expired(item.instrument, event.recv_ns))
+            if self._due.get((item.instrument, event.key), NEVER) > event.recv_ns:
+                self._wait(event, Expired(item.instrument, event.recv_ns))
             return self._finder.quote(item.instrument, event.key, item.quote)
         if isinstance(item, Expired):
-            return self._finder.expire(item.instrument, event.key, item.recv_ns)
+            return self._expired(event, item)
         return self._finder.leave(event.key, event.recv_ns)
+
+    def _expired(self, event: Event[Item], item: Expired) -> list[t.Arbitrage]:
+        found = self._finder.expire(item.instrument, event.key, item.recv_ns)
+        if self._due.get((item.instrument, event.key)) == item.recv_ns:
+            del self._due[item.instrument, event.key]
+            newest = self._finder.quote_of(item.instrument, event.key)
+            if newest is not None:
+                self._wait(event, Expired(item.instrument, newest.recv_ns))
+        return found
+
+    def _wait(self, event: Event[Item], expired: Expired) -> None:
+        """Have the end of a quote's validity come in its place."""
+        expires_ns = expired.recv_ns + self._settings.max_quote_age_ms * MS
+        self._merger.later(expires_ns, event.key, event.number, expired)
+        self._expect(event.key, expired)
+
+    def _expect(self, key: str, expired: Expired) -> None:
+        of = expired.instrument, key
+        self._due[of] = min(self._due.get(of, NEVER), expired.recv_ns)
 
     def _output(self, record: t.Arbitrage) -> Output:
         self._events[record.action] += 1

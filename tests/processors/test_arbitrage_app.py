@@ -129,6 +129,23 @@ def test_episodes_are_keyed_by_instrument() -> None:
     assert [(o.topic, o.key) for o in out] == [("md.arbitrage", b"BTC-USDT")] * 2, "opened, and closed as too old"
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_quote_counts_until_its_own_age_however_many_came_before(restarted: bool) -> None:
+    app = Arbitrageur(SETTINGS, Metrics("a", None), encode)
+    log = [Came(0, bbo("binance", "BTCUSDT", at_ms, 99, 100)) for at_ms in range(100, 7_100, 70)]
+    last_ms = int(log[-1].record.recv_time_ns) // 1_000_000
+    log += [Came(1, bbo("okx", "BTC-USDT", at_ms, 101, 102)) for at_ms in range(130, 14_000, 90)]
+    log.sort(key=lambda came: int(came.record.recv_time_ns))
+    log += [Came(partition, beat(*MARKETS[partition][:2], 30_000)) for partition in (0, 1)]
+    out = []
+    for offset, came in enumerate(log):
+        out += [decode(o.value) for o in app.handle(source(offset, came))]
+        if restarted and offset % 10 == 0:
+            app = Arbitrageur(SETTINGS, Metrics("a", None), encode).restore(app.dump())
+    told = [(r.action, r.reason, int(r.recv_time_ns) // 1_000_000) for r in out if isinstance(r, Arbitrage)]
+    assert told == [("open", "", 130), ("close", "stale", last_ms + SETTINGS.max_quote_age_ms)]
+
+
 def test_a_rotation_of_connections_is_no_end_of_the_feed() -> None:
     app = Arbitrageur(SETTINGS, Metrics("a", None), encode)
     log = [
