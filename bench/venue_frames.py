@@ -172,7 +172,8 @@ class Exchange:
         name = f"{target.path} {protocol.route(stream)}"
         if name not in self.wires:
             session = self.dialect.open(target.path, target.query, len(self.wires) + 1)
-            assert session is not None, f"{self.case.name} has no {target.path}"
+            if session is None:  # the simulator does not speak this part of the venue
+                return
             self.wires[name] = Wire(session)
             for message in protocol.greeting():
                 self.tell(self.wires[name], message)

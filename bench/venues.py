@@ -50,10 +50,10 @@ def best_rates(prepare: Callable[[], Work]) -> list[float]:
     """Frames per second of CPU of each run; what `prepare` does is not measured."""
     out = []
     for _ in range(RUNS):
+        gc.collect()
         done, took_s = 0, 0.0
         while took_s < RUN_CPU_S:
             work = prepare()
-            gc.collect()
             begin_s = time.process_time()
             done += work()
             took_s += time.process_time() - begin_s
