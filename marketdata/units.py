@@ -18,17 +18,23 @@ from marketdata.types import Instrument, Level
 INVERSE_PLACES: Final = 12
 """Decimals of a quotient: 1e-12 coin is far below any lot, and every table holds it."""
 
+ZEROS: Final = ("0", "0.0")
+"""How venues that quote contracts write what removes a level; others are zeros too, only slower."""
+KNOWN_MAX: Final = 4096
+
 
 class Units:
     """The conversion of one instrument."""
 
-    __slots__ = ("_factor", "_is_plain", "_scale", "inverse", "multiplier")
+    __slots__ = ("_factor", "_is_plain", "_known", "_scale", "inverse", "multiplier")
 
     def __init__(self, multiplier: str, inverse: bool) -> None:
         self.multiplier = multiplier
         self.inverse = inverse
         self._factor, self._scale = to_units(multiplier)
         self._is_plain = not inverse and self._factor == 10**self._scale
+        self._known: dict[str, str] = {}
+        """Linear: amounts of book levels converted before. Sizes come again and again."""
 
     def base(self, amount: str, price: str) -> str:
         """`amount` of the venue's unit, at `price`, in base coin; both plain decimals. "" stays "".
@@ -57,8 +63,38 @@ class Units:
         """The same levels with quantities in base coin; a zero stays a zero."""
         if self._is_plain:
             return levels
-        base = self.base
-        return [(price, base(amount, price)) for price, amount in levels]
+        if self.inverse:
+            return [(level[0], self._coins(level)) for level in levels]
+        known, out = self._known, []
+        for price, amount in levels:
+            found = known.get(amount)
+            if found is None:
+                if len(known) >= KNOWN_MAX:
+                    known.clear()
+                found = known[amount] = self.base(amount, price)
+            out.append((price, found))
+        return out
+
+    def _coins(self, level: Level) -> str:
+        """`base` of a level of an inverse contract: the same, in fewer steps for the usual spelling."""
+        price, amount = level
+        if amount in ZEROS:
+            return "0"
+        whole, _, part = amount.partition(".")
+        price_whole, _, price_part = price.partition(".")
+        raised = INVERSE_PLACES + len(price_part) - len(part) - self._scale
+        price_units = int(price_whole + price_part or "0")
+        if price_units <= 0 or raised < 0:
+            return self.base(amount, price)
+        quotient, rest = divmod(rescale(int(whole + part) * self._factor, 0, raised), price_units)
+        twice = 2 * rest
+        if twice > price_units or (twice == price_units and quotient & 1):
+            quotient += 1
+        if quotient <= 0:
+            return self.base(amount, price)
+        digits = str(quotient).zfill(INVERSE_PLACES + 1)
+        fraction = digits[-INVERSE_PLACES:].rstrip("0")
+        return f"{digits[:-INVERSE_PLACES]}.{fraction}" if fraction else digits[:-INVERSE_PLACES]
 
 
 def units_of(instrument: Instrument | None, what: str) -> Units:

@@ -67,6 +67,23 @@ def test_levels_keep_price_and_zero(found: list[tuple[str, str]], multiplier: st
             assert not Decimal(quantity)
 
 
+@given(st.lists(st.tuples(prices, st.one_of(amounts, st.integers(0, 10**9).map(str)))), multipliers, st.booleans())
+def test_levels_are_converted_as_single_amounts_are(
+    found: list[tuple[str, str]], multiplier: str, inverse: bool
+) -> None:
+    units = Units(multiplier, inverse)
+    expected = [(price, Units(multiplier, inverse).base(amount, price)) for price, amount in found]
+    assert [tuple(level) for level in units.levels(found)] == expected
+    assert [tuple(level) for level in units.levels(found)] == expected, "and so again"
+
+
+@pytest.mark.parametrize("level", [("0", "5"), ("-1", "5"), ("0.00", "0.1")])
+def test_levels_at_no_price_are_refused(level: tuple[str, str]) -> None:
+    with pytest.raises(BadData, match="inverse"):
+        Units("10", True).levels([level])
+    assert list(Units("10", True).levels([(level[0], "0")])) == [(level[0], "0")]
+
+
 @pytest.mark.parametrize("price", ["0", "", "-1"])
 def test_an_inverse_amount_without_price_is_refused(price: str) -> None:
     with pytest.raises(BadData, match="implausible"):
