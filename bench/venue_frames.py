@@ -40,9 +40,9 @@ from venues.contract import BookRecovery, Context, Data, Stream, Venue
 
 T0_US = 1_790_000_000_000_000
 FRAMES_PER_S = 800.0
-FRAMES = 3_000
+FRAMES = 2_000
 """Enough of a channel."""
-CPU_S_MAX = 4.0
+CPU_S_MAX = 3.0
 """What making the frames of one market may take."""
 SNAPSHOT_LEVELS = 1_000
 BINANCE_SPOT = Segment("spot", "", make_instrument, lambda desk: _binance_spot(desk), lambda stream: stream)

@@ -34,11 +34,13 @@ from processors.outputs import Output, SourceRecord
 from runtime.config.processors import Books
 from venues.contract import Context, Data
 
-RUNS = 4
+RUNS = 3
 RUN_CPU_S = 0.05
 """A run goes over the frames again until it took so long."""
 STEP_MS = 5
 """Between two records of a channel, for the paces at which books are published."""
+REJECTED_MAX = 0.01
+"""Share of records: the odd price of a thin option may be off the last one by more than a factor."""
 CONN = "bench-0-1"
 COLUMNS = ("classify", "envelope", "normalise", "core")
 
@@ -163,7 +165,7 @@ class Channel:
             return lambda: play(records, lambda record: normaliser.handle(feeds[record.key], record))
 
         prepare()()
-        if metrics.counts["dead_letters"]:
+        if sum(metrics.counts["dead_letters"].values()) > len(records) * REJECTED_MAX:
             raise RuntimeError(f"{self.case.name} {self.name} rejected: {dict(metrics.counts['dead_letters'])}")
         return prepare
 
