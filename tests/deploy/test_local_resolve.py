@@ -7,6 +7,7 @@ import json
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from deploy.local.resolve import Plan, Ports, resolve
 from deploy.local.servers import REPO
 from marketdata.errors import ConfigError
 from runtime.config import Config, load
+from venues import VENUES, find_venue
 
 SIM, LIVE = REPO / "deploy" / "config" / "sim.yaml", REPO / "deploy" / "config" / "live.yaml"
 
@@ -85,6 +87,31 @@ def test_live_differs_in_addresses_and_environment_alone() -> None:
             for market in markets.values():
                 del market["ws_url"], market["rest_url"]
     assert sim == live
+
+
+def test_all_that_is_captured_from_the_simulator_is_there() -> None:
+    config = load(SIM, {})
+    spoken = {}
+    for exchange, markets in config.exchanges.items():
+        for name, market in markets.items():
+            prefix = urlsplit(market.ws_url).path.strip("/")
+            assert urlsplit(market.rest_url).path.strip("/") == prefix
+            spoken[exchange, name] = prefix
+            there = next((v for k, v in config.simulator.venues.items() if k == prefix), config.simulator.symbols)
+            if market.channels != ["volatility"]:  # of a coin, not of an instrument
+                assert set(market.symbols) <= set(there), (exchange, name)
+            find_venue(exchange, name).protocol.streams(market.symbols, market.channels)
+    assert set(spoken.values()) == {"", *config.simulator.venues}
+    assert {exchange for exchange, _ in spoken} == {venue.exchange for venue in VENUES}
+
+
+def test_a_person_sees_what_is_captured_where(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    lines = run_files.exchange_lines(found)
+    port = found.config.simulator.port
+    assert lines[0] == f"binance      spot     4 symbols, ws://127.0.0.1:{port}"
+    assert lines[1] == f"             perp     2 symbols, ws://127.0.0.1:{port}/usdm"
+    assert lines[-1] == f"kraken       spot     1 symbol, ws://127.0.0.1:{port}/kraken"
 
 
 def test_the_simulator_runs_only_where_it_is_spoken_to(tmp_path: Path) -> None:
