@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import msgspec
 
-from marketdata.errors import UnparsableFrame
+from marketdata.errors import BadData, UnparsableFrame
 from marketdata.types import AnyRecord
 
 Encoding = Literal["json", "msgpack"]
+
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding may raise: not of the shape asked for, no UTF-8, or nested deeper than the interpreter goes."""
 
 _json_encode = msgspec.json.Encoder().encode
 _msgpack_encode = msgspec.msgpack.Encoder().encode
@@ -20,8 +23,16 @@ _msgpack_decode = msgspec.msgpack.Decoder(AnyRecord).decode
 
 
 def encoder(encoding: Encoding = "json") -> Callable[[object], bytes]:
-    """The function that turns any record into bytes."""
-    return _json_encode if encoding == "json" else _msgpack_encode
+    """The function that turns any record into bytes. Raises BadData on what the encoding cannot hold."""
+    return _json_encode if encoding == "json" else _pack
+
+
+def _pack(record: object) -> bytes:
+    """MessagePack, whose numbers have 64 bits. Raises BadData."""
+    try:
+        return _msgpack_encode(record)
+    except OverflowError:
+        raise BadData("integer_range", "MessagePack has no number of more than 64 bits") from None
 
 
 def decode(payload: bytes) -> AnyRecord:
@@ -32,7 +43,7 @@ def decode(payload: bytes) -> AnyRecord:
     decode_ = _json_decode if payload[:1] == b"{" else _msgpack_decode
     try:
         return cast(AnyRecord, decode_(payload))
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a MarketPrism record: {exc}") from None
 
 

@@ -53,6 +53,15 @@ def _rewritten(text: str) -> str:
     return out
 
 
+def is_whole(text: str) -> bool:
+    """True for the digits of a natural number, not too many of them: `int` reads it.
+
+    >>> is_whole("1700000000000"), is_whole("1e3"), is_whole("²")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit() and len(text) <= TEXT_MAX
+
+
 def to_units(text: str) -> tuple[int, int]:
     """(units, scale) of a plain decimal. Raises ValueError on other text.
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
@@ -47,7 +48,7 @@ def levels(raw: Raw) -> list[Level]:
     quoted = b'[["' + text[2:-2].replace(b",", b'","').replace(b']","[', b'"],["') + b'"]]'
     try:
         return _pairs(quoted)
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a list of levels: {exc}") from None
 
 
@@ -57,7 +58,7 @@ _raw_entries = msgspec.json.Decoder(list[list[Raw]]).decode
 def _decode_any(text: bytes) -> list[list[Raw]]:
     try:
         return _raw_entries(text)
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a list of levels: {exc}") from None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
 from venues.contract import BookEnvelope, BookFrame, SnapshotEnvelope, SnapshotFrame
@@ -59,8 +60,8 @@ def parse_book(frame: bytes) -> BookFrame:
     Raises UnparsableFrame, also when a level is not in plain decimal notation.
     """
     try:
-        msg = _decode_combined(frame).data if frame.startswith(b'{"stream"') else _decode_bare(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        msg = _decode_combined(frame).data if b'"stream"' in frame else _decode_bare(frame)
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a depthUpdate of Binance: {exc}") from None
     rest = frame.translate(None, _NUMBERS)
     if rest not in _plain_rests:
@@ -81,7 +82,7 @@ def parse_snapshot(body: bytes) -> SnapshotFrame:
     """
     try:
         msg = _decode_reply(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a depth reply of Binance: {exc}") from None
     _check_plain(msg.bids)
     _check_plain(msg.asks)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, Raw
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import BadData, ConfigError, UnparsableFrame
 from venues.binance import messages as m
 from venues.contract import (
@@ -185,7 +186,7 @@ class CombinedProtocol(PlainProtocol):
             if envelope.serverTime is not UNSET:
                 return Notice("server_time", str(envelope.serverTime))
             return self._classify_bare(_payload(frame))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             return Unknown(f"not a message of {self.title}: {exc}")
 
     def _classify_combined(self, name: str, data: Raw) -> Classified:
@@ -253,7 +254,7 @@ class CombinedProtocol(PlainProtocol):
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
         try:
             return list(self._cut_instruments(body))
-        except msgspec.MsgspecError as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an exchangeInfo reply of {self.title}: {exc}") from None
 
     def _cut_instruments(self, body: bytes) -> Iterator[tuple[str, bytes]]:
@@ -267,7 +268,7 @@ class CombinedProtocol(PlainProtocol):
         if body.lstrip()[:1] == b"{":
             try:
                 error = _error(body)
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 pass  # has no code: data
             else:
                 raise BadData("refused", f"{request.path}: {error.code} {error.msg}")
@@ -284,8 +285,8 @@ class CombinedProtocol(PlainProtocol):
 
     def book_envelope(self, frame: bytes) -> BookEnvelope:
         try:
-            ids = _depth_ids(frame).data if frame.startswith(PREFIX) else _bare_depth_ids(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            ids = _depth_ids(frame).data if b'"stream"' in frame else _bare_depth_ids(frame)
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a depthUpdate of {self.title}: {exc}") from None
         return BookEnvelope(ids.U, ids.u, ids.pu, ids.E * 1000)
 
@@ -293,7 +294,7 @@ class CombinedProtocol(PlainProtocol):
         """A spot snapshot has no time of its own: event_time_us is 0."""
         try:
             snapshot = _snapshot_id(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a depth reply of {self.title}: {exc}") from None
         return SnapshotEnvelope(snapshot.lastUpdateId, snapshot.E * 1000)
 

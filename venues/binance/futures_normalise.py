@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Funding, Liquidation, MarkPrice, Side, Trade
@@ -127,15 +128,16 @@ def liquidation(frame: bytes, ctx: Context) -> Sequence[Liquidation]:
     )
 
 
-class _Entries(Struct):
-    data: list[Raw]
+class _Payload(Struct):
+    data: Raw = Raw()
 
 
 class _Name(Struct):
     s: str = ""
 
 
-_read_entries = msgspec.json.Decoder(_Entries).decode
+_read_payload = msgspec.json.Decoder(_Payload).decode
+_read_entries = msgspec.json.Decoder(list[Raw]).decode
 _read_name = msgspec.json.Decoder(_Name).decode
 
 
@@ -143,11 +145,14 @@ def also_of_all(normalise: Normaliser) -> Normaliser:
     """The same for frames that carry many symbols (`!ticker@arr`): the entries of the context's symbol."""
 
     def of_one_or_all(frame: bytes, ctx: Context) -> Sequence[AnyRecord | PassedId]:
-        if b'"data":[' not in frame:
+        if b"[" not in frame:
             return normalise(frame, ctx)
         try:
-            entries = [bytes(entry) for entry in _read_entries(frame).data if _read_name(entry).s == ctx.symbol]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            payload = _read_payload(frame).data
+            if not bytes(payload).startswith(b"["):
+                return normalise(frame, ctx)
+            entries = [bytes(entry) for entry in _read_entries(payload) if _read_name(entry).s == ctx.symbol]
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a list of payloads of Binance: {exc}") from None
         return [record for entry in entries for record in normalise(entry, ctx)]
 

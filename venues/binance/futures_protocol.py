@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain, to_text, to_units
 from marketdata.errors import ConfigError, InvariantError, UnparsableFrame
 from venues.binance import messages as m
@@ -152,7 +153,7 @@ class FuturesProtocol(CombinedProtocol, ABC):
     def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
         try:
             return [(row.symbol, _turnover(row)) for row in _tickers(body) if self.owns(row.symbol)]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not the 24 h tickers of {self.title}: {exc}") from None
 
     def polls(self, symbols: Sequence[str], channels: Sequence[str]) -> list[Poll]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Context as Arithmetic
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from marketdata.decimals import plain
+from marketdata.decimals import is_zero, plain
 from marketdata.errors import BadData
 from marketdata.types import AnyRecord, LongShort, OpenInterest
 from marketdata.units import units_of
@@ -72,6 +73,7 @@ SHAPES = (
 )
 
 RATIO_PLACES = Decimal("0.00000001")
+_exact = Arithmetic(prec=200)  # more than the quotient of two of the longest numbers accepted has
 
 
 class _Asked(NamedTuple):
@@ -151,9 +153,9 @@ def _taker_volume(row: Raw, asked: _Asked, ctx: Context) -> Sequence[LongShort]:
     """COIN-M gives no ratio: it is that of the volumes in base coin, to 8 decimals; none where nothing was sold."""
     msg = _decode_taker_volume(row)
     bought, sold = plain(msg.takerBuyVolValue), plain(msg.takerSellVolValue)
-    if not sold.strip("0."):
+    if is_zero(sold):
         return ()
-    ratio = (Decimal(bought) / Decimal(sold)).quantize(RATIO_PLACES, ROUND_HALF_EVEN)
+    ratio = _exact.divide(Decimal(bought), Decimal(sold)).quantize(RATIO_PLACES, ROUND_HALF_EVEN, _exact)
     return _long_short(f"{ratio:f}", bought, sold, msg.timestamp, asked, ctx)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
@@ -24,7 +25,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
     """
     try:
         info = _read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a symbol entry of Binance: {exc}") from None
     if ctx.symbol and info.symbol != ctx.symbol:
         raise UnparsableFrame(f"the entry of {ctx.symbol} says {info.symbol!r}")
@@ -56,7 +57,7 @@ def parse_contract(body: bytes, ctx: Context) -> Instrument:
     instrument = parse_instrument(body, ctx)
     try:
         info = _read_contract(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a contract entry of Binance: {exc}") from None
     dated = "PERPETUAL" not in info.contractType and info.symbol.rpartition("_")[2].isdigit()
     expiry_us = info.deliveryDate * 1000 if dated else 0
@@ -90,7 +91,7 @@ def parse_coin_margined_contract(body: bytes, ctx: Context) -> Instrument:
 def _read_contract_size(body: bytes) -> msgspec.Raw:
     try:
         return _read_contract(body).contractSize
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a contract entry of Binance: {exc}") from None
 
 

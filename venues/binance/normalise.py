@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Ticker, Trade, VenueKline
@@ -33,9 +34,19 @@ def reader(shape: type[T], what: str) -> Callable[[bytes], T]:
     bare = msgspec.json.Decoder(shape).decode
 
     def read(frame: bytes) -> T:
+        if b'"data"' not in frame:
+            return _read_bare(frame)
         try:
-            return wrapped(frame).data if b'"data"' in frame else bare(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            return wrapped(frame).data
+        except UNDECODABLE as exc:
+            if b'"stream"' in frame:
+                raise UnparsableFrame(f"not a {what} of Binance: {exc}") from None
+        return _read_bare(frame)  # whose payload has some field of that name
+
+    def _read_bare(frame: bytes) -> T:
+        try:
+            return bare(frame)
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a {what} of Binance: {exc}") from None
 
     return read
@@ -88,7 +99,7 @@ def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
     """`@trade`. The buyer being the maker (`m`) means that the taker sold."""
     try:
         msg = _decode_trade(frame).data
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         msg = _read_trade(frame)  # without the wrapper, or not a trade: says what is wrong
     if msg.s != ctx.symbol:
         raise foreign(msg.s, ctx)
@@ -115,7 +126,7 @@ def agg_trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
     """`@aggTrade`: an id space of its own (`a`); `f` and `l` are the ids of the trades merged."""
     try:
         msg = _decode_agg_trade(frame).data
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         msg = _read_agg_trade(frame)
     if msg.s != ctx.symbol:
         raise foreign(msg.s, ctx)
@@ -145,7 +156,7 @@ def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
     """`@bookTicker`. Spot's has no time: event_time_us stays 0. An empty side comes as price and quantity zero."""
     try:
         msg = _decode_book_ticker(frame).data
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         msg = _read_book_ticker(frame)
     if msg.s != ctx.symbol:
         raise foreign(msg.s, ctx)

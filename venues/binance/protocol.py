@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from venues.binance import messages as m
@@ -106,5 +107,5 @@ class BinanceSpotProtocol(CombinedProtocol):
     def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
         try:
             return [(row.symbol, plain(row.quoteVolume)) for row in _tickers(body)]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not the 24 h tickers of {self.title}: {exc}") from None

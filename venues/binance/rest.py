@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Instrument, Side, Ticker, Trade, VenueKline
@@ -80,7 +81,7 @@ class RestReader:
         """See `Venue.read_rest`."""
         try:
             return self._read(path, body, ctx)
-        except (msgspec.MsgspecError, ValueError) as exc:  # ValueError: text that is not UTF-8, a limit of no digits
+        except (*UNDECODABLE, ValueError) as exc:  # ValueError: text that is not UTF-8, a limit of no digits
             raise UnparsableFrame(f"not a reply of {self.title} to {path or 'an unknown request'}: {exc}") from None
 
     def _read(self, path: str, body: bytes, ctx: Context) -> RestReply:

@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec import Raw
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
@@ -32,7 +33,7 @@ def book_envelope(frame: bytes) -> BookEnvelope:
     """Ids of a `book.{i}.{interval}` frame. Raises UnparsableFrame."""
     try:
         params = _decode_ids(frame).params
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a book frame of Deribit: {exc}") from None
     return _envelope(params.channel, params.data)
 
@@ -41,7 +42,7 @@ def parse_book(frame: bytes) -> BookFrame:
     """A `book.{i}.{interval}` frame with its levels; a deleted level has size zero. Raises UnparsableFrame."""
     try:
         params = _decode_book(frame).params
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a book frame of Deribit: {exc}") from None
     msg = params.data
     return BookFrame(_envelope(params.channel, msg), actions(msg.bids), actions(msg.asks))
@@ -76,7 +77,7 @@ def parse_snapshot(body: bytes) -> SnapshotFrame:
     """A reply to `public/get_order_book`. The depth it was asked with is not in it: 0. Raises UnparsableFrame."""
     try:
         msg = _decode_reply(body).result
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an order book reply of Deribit: {exc}") from None
     envelope = SnapshotEnvelope(msg.change_id, msg.timestamp * 1000)
     return SnapshotFrame(envelope, levels(msg.bids), levels(msg.asks), 0)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
 from venues.contract import Context
@@ -28,7 +29,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
     """
     try:
         msg = _read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an instrument of Deribit: {exc}") from None
     symbol = symbol_of(msg.instrument_name)
     if ctx.symbol and symbol != ctx.symbol:

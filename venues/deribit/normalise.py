@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import is_zero
 from marketdata.errors import UnparsableFrame
 from marketdata.types import (
@@ -60,7 +61,7 @@ def _reader(shape: type[T], what: str) -> Callable[[bytes], m.Params[T]]:
     def read(frame: bytes) -> m.Params[T]:
         try:
             return decode(frame).params
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a {what} of Deribit: {exc}") from None
 
     return read
@@ -290,7 +291,8 @@ def _funding(rate: str, time_ms: int, ctx: Context) -> Funding:
 def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
     """`chart.trades.{i}.{resolution}`. It says neither that a candle is closed nor when it was sent."""
     params = _read_chart(frame)
-    _, _, name, resolution = params.channel.split(".")
+    _, _, rest = params.channel.partition("chart.trades.")
+    name, _, resolution = rest.partition(".")
     _check_symbol(name, ctx)
     msg = params.data
     row = (msg.open, msg.high, msg.low, msg.close, msg.volume, msg.cost)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import ConfigError, UnparsableFrame
 from venues.contract import (
     EVERY_SYMBOL,
@@ -201,7 +202,7 @@ class DeribitProtocol(PlainProtocol):
             if envelope.method == "heartbeat":
                 kind = _heartbeat(envelope.params).type
                 return Reply(TEST) if kind == "test_request" else Alive()
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             return Unknown(f"not a message of Deribit: {exc}")
         return Unknown(f"method {envelope.method[:100]!r} is of no kind we know")
 
@@ -244,7 +245,7 @@ class DeribitProtocol(PlainProtocol):
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
         try:
             return list(self._cut_instruments(body))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an instruments reply of Deribit: {exc}") from None
 
     def _cut_instruments(self, body: bytes) -> Iterator[tuple[str, bytes]]:
@@ -278,10 +279,10 @@ def _error(request_id: object, error: m.ErrorBody) -> VenueError:
 
 def _result(request_id: object, result: bytes) -> Classified:
     """A list is what a subscribe or unsubscribe took, in any order; what is not in it was dropped without a word."""
-    if request_id in _OWN_IDS:
-        return Alive()
     if not isinstance(request_id, int):
         return Unknown("a result without a request id of ours")
+    if request_id in _OWN_IDS:
+        return Alive()
     if result.startswith(b"["):
         return Ack(request_id, tuple(_names(result)), final=True)
     return Ack(request_id)

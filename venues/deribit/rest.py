@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, VenueKline
 from venues.contract import Context, RestReply, VenueError
@@ -66,7 +67,7 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
     """See `Venue.read_rest`."""
     try:
         return _read(path, body, ctx)
-    except (msgspec.MsgspecError, ValueError) as exc:  # ValueError: text that is not UTF-8, a depth that is no number
+    except (*UNDECODABLE, ValueError) as exc:  # ValueError: text that is not UTF-8, a depth that is no number
         raise UnparsableFrame(f"not a reply of Deribit to {path or 'an unknown request'}: {exc}") from None
 
 

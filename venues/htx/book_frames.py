@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from venues.contract import BookEnvelope, BookFrame, SnapshotEnvelope, SnapshotFrame
 from venues.htx import messages as m
@@ -39,7 +40,7 @@ def mbp_envelope(frame: bytes) -> BookEnvelope:
 def _mbp(frame: bytes) -> tuple[m.MbpTick, BookEnvelope]:
     try:
         msg = _decode_mbp(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an mbp frame of HTX: {exc}") from None
     tick = msg.data if msg.rep else msg.tick
     if tick is None or not _MBP_NAME.fullmatch(msg.rep or msg.ch):
@@ -65,7 +66,7 @@ def depth_envelope(frame: bytes) -> BookEnvelope:
 def _depth(frame: bytes) -> tuple[m.DepthTick, BookEnvelope]:
     try:
         msg = _decode_depth(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a high_freq frame of HTX: {exc}") from None
     tick = msg.tick
     if tick.ch and tick.ch != msg.ch:
@@ -99,5 +100,5 @@ def snapshot_envelope(body: bytes) -> SnapshotEnvelope:
 def _snapshot(body: bytes) -> m.SnapshotFrame:
     try:
         return _decode_snapshot(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a depth reply of HTX: {exc}") from None

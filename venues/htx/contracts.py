@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from msgspec import Raw
 
+from marketdata.decimals import is_whole
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Bbo, Funding, Liquidation, MarkPrice, Ticker, Trade, VenueKline
 from marketdata.units import Units, units_of
@@ -239,7 +240,7 @@ def _own_entries(topic: str, entries: Sequence[E], ctx: Context) -> list[E]:
 
 
 def _milliseconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not is_whole(text):
         raise UnparsableFrame(f"{text[:40]!r} is no time in milliseconds")
     return int(text)
 

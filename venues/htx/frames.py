@@ -14,6 +14,7 @@ import zlib
 import msgspec
 from msgspec import UNSET
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from venues.contract import EVERY_SYMBOL, Ack, Classified, Data, Notice, Reply, Stream, Unknown, VenueError
 from venues.htx import messages as m
@@ -82,7 +83,7 @@ class Classifier:
         try:
             envelope = _envelope(frame)
             return self._by_keys(envelope)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             return Unknown(f"not a frame of HTX: {exc}")
 
     def _by_keys(self, e: m.Envelope) -> Classified:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from marketdata.decimals import to_text, to_units
+from marketdata.decimals import is_whole, to_text, to_units
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
 from venues.contract import Context
@@ -102,7 +102,7 @@ def _step(decimals: int) -> str:
 
 def _expiry_us(symbol: str, info: m.Contract) -> int:
     """The time the venue gives, else 08:00 UTC of the day in the code."""
-    if info.delivery_time and info.delivery_time.isascii() and info.delivery_time.isdigit():
+    if info.delivery_time and is_whole(info.delivery_time):
         return int(info.delivery_time) * 1000
     digits = next((part for part in (symbol[-6:], *symbol.split("-")) if len(part) == 6 and part.isdigit()), "")
     try:

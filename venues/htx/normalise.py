@@ -11,6 +11,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from marketdata.codec import UNDECODABLE
+from marketdata.decimals import is_whole
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Side, Ticker, Trade, VenueKline
 from venues.contract import Context, Normaliser
@@ -42,7 +44,7 @@ def reader(shape: type[T], what: str) -> Callable[[bytes | Raw], T]:
     def read(frame: bytes | Raw) -> T:
         try:
             return decode(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a {what} of HTX: {exc}") from None
 
     return read
@@ -68,7 +70,7 @@ def trade_id(entry: m.TradeEntry, *, contract: bool) -> str:
     if entry.tradeId is not None and not contract:
         return str(entry.tradeId)
     text = bytes(entry.id).strip(b'"').decode("ascii", errors="replace")
-    if not (text.isascii() and text.isdigit()):
+    if not is_whole(text):
         raise UnparsableFrame(f"a trade whose id is {text[:40]!r}")
     return text
 

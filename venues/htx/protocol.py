@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import ConfigError, InvariantError, UnparsableFrame
 from marketdata.types import Market
 from venues.contract import (
@@ -311,7 +312,7 @@ class HtxProtocol(PlainProtocol):
         try:
             parts = replies.spot_symbols(body) if self.api.market == "spot" else replies.contracts(body)
             return [(symbol, part) for symbol, part in parts if self.owns(symbol)]
-        except msgspec.MsgspecError as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an instruments reply of HTX: {exc}") from None
 
     def owns(self, symbol: str) -> bool:

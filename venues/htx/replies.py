@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Raw
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from venues.htx import messages as m
 from venues.htx.numbers import half
@@ -34,7 +35,7 @@ def read(body: bytes) -> m.Reply:
     """The reply around its data. Raises UnparsableFrame, and Refused where its status is not `ok`."""
     try:
         reply = _reply(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a reply of HTX: {exc}") from None
     if reply.status != "ok":
         code = next((c for c in (reply.error_code, reply.err_code) if c is not None), reply.status)
@@ -69,7 +70,7 @@ def open_interest_parts(body: bytes) -> Iterator[tuple[str, bytes]]:
         for part in _parts(reply.data):
             code = upper_ascii(_code(part).contract_code)
             yield code, b'{"status":"ok","data":[%b],"ts":%d}' % (bytes(part), reply.ts)
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an open interest reply of HTX: {exc}") from None
 
 
@@ -80,7 +81,7 @@ def spot_turnovers(body: bytes) -> Iterator[tuple[str, str]]:
             turnover = number(entry.vol)
             if turnover:
                 yield upper_ascii(entry.symbol), turnover
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a tickers reply of HTX: {exc}") from None
 
 
@@ -91,5 +92,5 @@ def contract_turnovers(body: bytes) -> Iterator[tuple[str, str]]:
             turnover = half(number(entry.trade_turnover))
             if turnover:
                 yield upper_ascii(entry.contract_code), turnover
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an open interest reply of HTX: {exc}") from None

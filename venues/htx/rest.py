@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Ticker
 from venues.contract import Context, RestReply, VenueError
@@ -50,7 +51,7 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
             return RestReply("ticker", ctx.symbol, _tickers(reply, ctx))
     except replies.Refused as exc:
         return RestReply("error", ctx.symbol, error=VenueError(None, exc.venue_code, exc.venue_message))
-    except msgspec.MsgspecError as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a reply of HTX to {path[:100]}: {exc}") from None
     raise UnparsableFrame(f"a reply of HTX to {path[:100] or 'an unknown request'}, which we never ask")
 

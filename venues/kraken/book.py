@@ -24,6 +24,7 @@ import msgspec
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import Verdict
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
@@ -83,7 +84,7 @@ def book_envelope(frame: bytes) -> BookEnvelope:
     """Of a `book` frame. Raises UnparsableFrame."""
     try:
         msg = _read_ids(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a book frame of Kraken: {exc}") from None
     return _envelope(msg.type, msg.data[0].timestamp)
 
@@ -92,7 +93,7 @@ def parse_book(frame: bytes) -> BookFrame:
     """A `book` frame with its levels, in the venue's digits. Raises UnparsableFrame."""
     try:
         msg = _read_book(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a book frame of Kraken: {exc}") from None
     book = msg.data[0]
     return BookFrame(_envelope(msg.type, book.timestamp), _levels(book.bids), _levels(book.asks), book.checksum)
@@ -117,7 +118,7 @@ def parse_snapshot(body: bytes) -> SnapshotFrame:
     try:
         (entry,) = _read_pairs(body).result.values()
         msg = _read_depth(entry)
-    except (msgspec.MsgspecError, ValueError) as exc:
+    except (*UNDECODABLE, ValueError) as exc:
         raise UnparsableFrame(f"not a depth reply of Kraken: {exc}") from None
     bids = [(plain(price), plain(volume)) for price, volume, _ in msg.bids]
     asks = [(plain(price), plain(volume)) for price, volume, _ in msg.asks]

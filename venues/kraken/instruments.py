@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain, to_text
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
@@ -27,7 +28,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
     """What a pair is. Raises BadData."""
     try:
         msg = _read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a pair of Kraken: {exc}") from None
     symbol = symbol_of(msg.wsname)
     base, slash, quote = symbol.partition("/")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Side, Trade
 from venues.contract import Context, Normaliser
@@ -22,7 +23,7 @@ def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
     """`trade`: those of the context's symbol, in base coin; `side` is the taker's."""
     try:
         entries = _read_trades(frame).data
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a trade frame of Kraken: {exc}") from None
     ours = [entry for entry in entries if entry.symbol == ctx.symbol]
     if not ours:
@@ -55,7 +56,7 @@ def without_record(frame: bytes, ctx: Context) -> Sequence[AnyRecord]:  # noqa: 
     """For channels we recognise and do not subscribe."""
     try:
         _read_any(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a frame of Kraken: {exc}") from None
     return ()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import BadData, ConfigError, UnparsableFrame
 from venues.contract import (
     EVERY_SYMBOL,
@@ -108,12 +109,12 @@ class KrakenProtocol(PlainProtocol):
             msg = _envelope(frame)
             if msg.channel in CHANNELS or msg.channel in OTHER_CHANNELS:
                 return _data(msg)
-        except (msgspec.MsgspecError, UnicodeDecodeError, BadData) as exc:
+        except (*UNDECODABLE, BadData) as exc:
             return Unknown(f"not a message of Kraken: {exc}")
         if msg.channel == "heartbeat" or msg.method == "pong":
             return Alive()
         if msg.channel == "status":
-            return Notice("status", frame.decode())
+            return Notice("status", frame.decode(errors="replace"))
         if msg.method in ("subscribe", "unsubscribe"):
             return _answer(msg)
         if msg.error:
@@ -136,7 +137,7 @@ class KrakenProtocol(PlainProtocol):
             if reply.error:
                 raise UnparsableFrame(f"Kraken refused to list its pairs: {reply.error}")
             named = [(symbol_of(_pair(entry).wsname), bytes(entry)) for entry in reply.result.values()]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an AssetPairs reply of Kraken: {exc}") from None
         return [(symbol, entry) for symbol, entry in named if symbol == symbol.upper()]
 

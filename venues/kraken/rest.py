@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from venues.contract import Context, RestReply, VenueError
 from venues.kraken.book import parse_snapshot
@@ -19,7 +20,7 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
     """See `Venue.read_rest`. The path must be known: replies name what they are about in a spelling of their own."""
     try:
         reply = _read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a reply of Kraken to {path or 'an unknown request'}: {exc}") from None
     if reply.error:
         code, _, message = reply.error[0].partition(":")

@@ -9,6 +9,7 @@ from zlib import crc32
 import msgspec
 
 from marketdata.book import LevelBook
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
 from venues.contract import BookEnvelope, BookFrame, SnapshotEnvelope, SnapshotFrame
@@ -37,7 +38,7 @@ def parse_book(frame: bytes) -> BookFrame:
         action, data = msgspec.structs.astuple(_decode_frame(frame))
         (msg,) = data
         bids, asks = list(map(_price_and_size, msg.bids)), list(map(_price_and_size, msg.asks))
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, IndexError) as exc:
+    except (*UNDECODABLE, ValueError, IndexError) as exc:
         raise UnparsableFrame(f"not a book frame of OKX: {exc}") from None
     rest = frame.translate(None, _NUMBERS)
     if rest not in _plain_rests:
@@ -54,7 +55,7 @@ def book_envelope(frame: bytes) -> BookEnvelope:
     try:
         msg = _decode_ids(frame)
         (ids,) = msg.data
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as exc:
+    except (*UNDECODABLE, ValueError) as exc:
         raise UnparsableFrame(f"not a book frame of OKX: {exc}") from None
     return _envelope(msg.action, ids)
 
@@ -95,7 +96,7 @@ def read_levels(body: bytes) -> tuple[m.BookMsg, list[Level], list[Level]]:
     try:
         (msg,) = _decode_reply(body).data
         bids, asks = list(map(_price_and_size, msg.bids)), list(map(_price_and_size, msg.asks))
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, IndexError) as exc:
+    except (*UNDECODABLE, ValueError, IndexError) as exc:
         raise UnparsableFrame(f"not a book of OKX: {exc}") from None
     _check_plain(bids)
     _check_plain(asks)
@@ -106,7 +107,7 @@ def snapshot_envelope(body: bytes) -> SnapshotEnvelope:
     """The id of such a reply. Raises UnparsableFrame."""
     try:
         (ids,) = _decode_reply_ids(body).data
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as exc:
+    except (*UNDECODABLE, ValueError) as exc:
         raise UnparsableFrame(f"not a book of OKX: {exc}") from None
     if ids.seqId is None:
         raise UnparsableFrame("a book without seqId")

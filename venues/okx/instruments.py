@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from marketdata.decimals import plain, to_text, to_units
+from marketdata.codec import UNDECODABLE
+from marketdata.decimals import is_whole, plain, to_text, to_units
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
 from venues.contract import Context
@@ -27,7 +28,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
     """
     try:
         msg = _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an instrument of OKX: {exc}") from None
     if ctx.symbol and msg.instId != ctx.symbol:
         raise UnparsableFrame(f"the entry of {ctx.symbol} says {msg.instId!r}")
@@ -89,7 +90,7 @@ def _multiplier(msg: m.InstrumentMsg, base: str, quote: str, inverse: bool) -> s
 
 def _milliseconds(msg: m.InstrumentMsg, name: str) -> int:
     text = getattr(msg, name)
-    if not (text.isascii() and text.isdigit()):
+    if not is_whole(text):
         raise UnparsableFrame(f"{name} {text[:40]!r} of {msg.instId} is no time")
     return int(text)
 

@@ -12,7 +12,8 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from marketdata.decimals import plain
+from marketdata.codec import UNDECODABLE
+from marketdata.decimals import is_whole, plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Side, Ticker, Trade, VenueKline
 from marketdata.units import units_of
@@ -56,7 +57,7 @@ def frame_reader(shape: type[T], what: str) -> Callable[[bytes, Context], list[T
     def read(frame: bytes, ctx: Context) -> list[T]:
         try:
             msg = decode(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a {what} of OKX: {exc}") from None
         if msg.arg.instId and msg.arg.instId != ctx.symbol:
             raise foreign(msg.arg.instId, ctx)
@@ -219,7 +220,7 @@ def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
     """`candle<bar>`. Bars that do not open on UTC boundaries give no record."""
     try:
         msg = _decode_candles(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a candle of OKX: {exc}") from None
     if msg.arg.instId != ctx.symbol:
         raise foreign(msg.arg.instId, ctx)
@@ -230,7 +231,7 @@ def kline_rows(row: list[str], bar: str, ctx: Context) -> Sequence[VenueKline]:
     """[ts, o, h, l, c, vol, volCcy, volCcyQuote, confirm]. Before 2022-09 the last two were not there: such a candle
     never says that it is closed. Volumes are the venue's, in base coin as they come: see the module's text.
     """
-    if len(row) not in (7, 9) or not row[0].isdigit() or row[8:] not in ([], ["0"], ["1"]):
+    if len(row) not in (7, 9) or not is_whole(row[0]) or row[8:] not in ([], ["0"], ["1"]):
         raise UnparsableFrame(f"a candle row of {len(row)} values: {row[:9]!r}")
     is_spot = ctx.market == "spot"
     opened = int(row[0])

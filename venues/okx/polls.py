@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from marketdata.decimals import is_zero, plain
+from marketdata.codec import UNDECODABLE
+from marketdata.decimals import is_whole, is_zero, plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import LongShort
 from venues import contract as c
@@ -84,7 +85,7 @@ def read_rows(body: bytes) -> list[list[str]]:
     """Raises UnparsableFrame, also where the venue refuses."""
     try:
         reply = _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a statistic of OKX: {exc}") from None
     if reply.code != "0":
         raise UnparsableFrame(f"OKX refuses: {reply.code} {reply.msg[:200]}")
@@ -95,7 +96,7 @@ def _record(
     row: list[str], statistic: Statistic, period: str, until_ms: int, ctx: c.Context
 ) -> Iterator[LongShort]:  # fmt: skip
     wanted = 3 if statistic.kind == "taker_volume" else 2
-    if len(row) != wanted or not (row[0].isascii() and row[0].isdigit()):
+    if len(row) != wanted or not is_whole(row[0]):
         raise UnparsableFrame(f"a row of {statistic.kind} is {row[:4]!r}")
     begin_ms, values = int(row[0]), [plain(value) for value in row[1:]]
     ratio, bought, sold = values[0], "", ""

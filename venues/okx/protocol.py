@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain, to_text, to_units
 from marketdata.errors import ConfigError, UnparsableFrame
 from venues.contract import (
@@ -194,7 +195,7 @@ class OkxProtocol(PlainProtocol):
                 return _classify_event(envelope.event, envelope)
             if envelope.arg is not UNSET and envelope.data is not UNSET:
                 return self._classify_data(frame, envelope.arg, envelope.data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as exc:
+        except (*UNDECODABLE, ValueError) as exc:
             return Unknown(f"not a message of OKX: {exc}")
         return Unknown("neither an event nor data")
 
@@ -236,7 +237,7 @@ class OkxProtocol(PlainProtocol):
         """Spot: `volCcy24h` is in quote currency. Contracts: it is in base coin, worth its last price."""
         try:
             reply = _volumes(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not a tickers reply of OKX: {exc}") from None
         _refuse(reply.code, reply.msg)
         return list(self._volumes(reply.data))
@@ -266,7 +267,7 @@ class OkxProtocol(PlainProtocol):
             reply = _reply(body)
             _refuse(reply.code, reply.msg)
             entries = [(_row(entry).instId, bytes(entry)) for entry in reply.data]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an instruments reply of OKX: {exc}") from None
         return [(symbol, entry) for symbol, entry in entries if find_market(symbol) == self.market]
 

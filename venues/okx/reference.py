@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from marketdata.decimals import plain
+from marketdata.decimals import is_whole, plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Funding, Liquidation, MarkPrice, OpenInterest
 from venues.contract import Context, Normaliser
@@ -75,7 +75,7 @@ def _milliseconds(text: str) -> int:
     """0 for a time the venue does not give. Raises UnparsableFrame."""
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()):
+    if not is_whole(text):
         raise UnparsableFrame(f"{text[:40]!r} is no time")
     return int(text)
 

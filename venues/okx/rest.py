@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import Raw, Struct, structs
 
+from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, VenueKline
 from venues.contract import Context, RestReply, SnapshotEnvelope, SnapshotFrame, VenueError
@@ -72,7 +73,7 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
     """See `Venue.read_rest`. An element that names its instrument is of that one's market, whoever asked."""
     try:
         return _read(path, body, ctx)
-    except (msgspec.MsgspecError, ValueError) as exc:  # ValueError: text that is not UTF-8, a depth that is no number
+    except (*UNDECODABLE, ValueError) as exc:  # ValueError: text that is not UTF-8, a depth that is no number
         raise UnparsableFrame(f"not a reply of OKX to {path or 'an unknown request'}: {exc}") from None
 
 
@@ -130,6 +131,8 @@ def _snapshot(body: bytes, limit: int) -> SnapshotFrame | None:
 def _klines(rows: Sequence[Raw], bar: str, ctx: Context) -> tuple[VenueKline, ...]:
     """Without its request a reply's bar is known from two rows, which come newest first."""
     candles = [_candle(row) for row in rows]
+    if not all(candles):
+        raise UnparsableFrame("a candle without values")
     if not bar and len(candles) > 1:
         length_ms = abs(int(candles[0][0]) - int(candles[1][0]))
         bar = next((name for name, (_, ms) in n.INTERVALS.items() if ms == length_ms), "")
