@@ -28,7 +28,7 @@ from marketdata.book_feed import (
 from marketdata.book_json import BookWriter
 from marketdata.book_overlap import load_feed, new_feed
 from marketdata.codec import Encoding
-from marketdata.errors import UnparsableFrame
+from marketdata.errors import ImplausibleValue, UnparsableFrame
 from marketdata.keys import parse_key
 from marketdata.raw import (
     LIMIT_HEADER,
@@ -44,6 +44,7 @@ from marketdata.topics import (
 )
 from marketdata.types import BookState, Level
 from marketdata.units import Units, units_of
+from marketdata.validation import TIME_MAX_US
 from processors.book_records import BookRecords
 from processors.outputs import Output, SourceRecord
 from runtime.config.processors import Books
@@ -71,6 +72,8 @@ FAILURES = {
     "crossed": "crossed", "range": "range_exhausted", "checksum": "checksum_failed", "contract size": "units_changed"
 }  # fmt: skip
 """How a failure is counted, by the first words of what is said of it."""
+ID_END = 1 << 63
+"""Ids and times of books are kept as integers of 64 bits; what does not fit was never one."""
 WHOLE = 1 << 62
 """Depth of a book whose stream holds every level there is."""
 
@@ -188,6 +191,7 @@ class LiveBook:
         value = source.value
         frame = self.venue.parse_book(value)
         (first, last, prev, event_time_us, is_snapshot), bids, asks, checksum = frame
+        _check_envelope(first, last, prev, event_time_us)
         if self.venue.converts_books:
             bids, asks = self._base(bids), self._base(asks)
         checked = self.levels.check(bids, asks)
@@ -231,6 +235,7 @@ class LiveBook:
 
     def _snapshot(self, source: SourceRecord, h: Headers) -> list[Output]:
         frame = self.venue.parse_snapshot(source.value)
+        _check_envelope(frame.envelope.last_id, frame.envelope.last_id, None, frame.envelope.event_time_us)
         if self.venue.converts_books:
             self._base(frame.bids)  # refuses what could not be converted later
         self.levels.check(frame.bids, frame.asks)
@@ -277,6 +282,8 @@ class LiveBook:
 
     def _heartbeat(self, source: SourceRecord, h: Headers) -> list[Output]:
         value = _read(heartbeat_decoder, source.value, "heartbeat")
+        if not 0 <= value.venue_time_us < TIME_MAX_US:
+            raise ImplausibleValue(f"the venue's clock is at {value.venue_time_us} us")
         self.clock_us = max(self.clock_us, value.venue_time_us)
         out: list[Output] = []
         self._ask_if_waiting(source.timestamp_ms, out)
@@ -455,6 +462,14 @@ HANDLERS: Mapping[str, Callable[[LiveBook, SourceRecord, Headers], list[Output]]
 }
 
 T = TypeVar("T")
+
+
+def _check_envelope(first: int, last: int, prev: int | None, event_time_us: int) -> None:
+    """Raises ImplausibleValue for ids and times beyond what any venue's can be: they would stand in the state."""
+    if not (-ID_END < first and -ID_END < last < ID_END and -1 < event_time_us < TIME_MAX_US) or (
+        prev is not None and not -ID_END < prev < ID_END
+    ):
+        raise ImplausibleValue(f"book ids {first} to {last} after {prev} at {event_time_us} us")
 
 
 def _read(decoder: msgspec.json.Decoder[T], value: bytes, kind: str) -> T:

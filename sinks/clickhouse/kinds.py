@@ -21,6 +21,7 @@ Prepare = Callable[[list[Any]], list[Any]]
 
 DECIMAL = "Decimal(38, 18)"
 U64_END = 1 << 64
+U64_DIGITS_MAX = 20
 TIME_US_END = 10_413_792_000_000_000
 """2300-01-01: the end of DateTime64 at microseconds."""
 TIME_NS_END = 1 << 63
@@ -100,7 +101,7 @@ def _nanoseconds(values: list[str]) -> list[int]:
 
 
 def _u64_text(values: list[str]) -> list[int]:
-    if not all(v.isascii() and v.isdigit() for v in values):
+    if not all(v.isascii() and v.isdigit() and len(v) <= U64_DIGITS_MAX for v in values):
         raise BadData("integer_range", "not a number of at most 64 bits")
     return _u64(list(map(int, values)))
 

@@ -105,8 +105,19 @@ def id_columns(name: str, comment: str) -> tuple[Column, Column]:
     )
 
 
+ID_DIGITS_MAX = 40
+"""2**128 has 39."""
+
+
 def _bits(value: int, width: int) -> int:
     return min(max(value, 0), (1 << width) - 1)
+
+
+def _number(text: str) -> int:
+    """0 for what is no number. One too long for any column is the highest there is: Python reads but 4300 digits."""
+    if not (text.isascii() and text.isdigit()):
+        return 0
+    return int(text) if len(text) <= ID_DIGITS_MAX else 10**ID_DIGITS_MAX
 
 
 def candle_version(candle: types.Kline | types.VenueKline) -> int:
@@ -115,7 +126,7 @@ def candle_version(candle: types.Kline | types.VenueKline) -> int:
     The count comes after the id because a back-filled trade raises it while the last id stays. A candle of an exchange
     that gives no time has our receive time instead.
     """
-    last = int(candle.last_trade_id) if candle.last_trade_id.isascii() and candle.last_trade_id.isdigit() else 0
+    last = _number(candle.last_trade_id)
     revision = candle.revision if isinstance(candle, types.Kline) else 0
     time_us = candle.event_time_us
     if not time_us and isinstance(candle, types.VenueKline):
@@ -127,7 +138,9 @@ def candle_version(candle: types.Kline | types.VenueKline) -> int:
 
 
 def _received(record: types.Record) -> int:
-    return int(record.recv_time_ns or 0)
+    """Raises BadData, as the column of that time does."""
+    (received_ns,) = k.TIME_NS.prepare([record.recv_time_ns])
+    return int(received_ns)
 
 
 _BOOK_SIDES = (
