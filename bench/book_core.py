@@ -41,7 +41,7 @@ class Books:
             levels.replace(bids, asks, 1000)
             books.append((feed, levels, BookWriter(key)))
         for i, frame in self.frames[: len(books)]:  # the first frame joins the snapshot: not the path we measure
-            (first, last, prev, time_us, _), bids, asks = parse_book(frame)
+            (first, last, prev, time_us, _), bids, asks, _ = parse_book(frame)
             books[i][0].update(first, last, prev, time_us, frame, "c")
             books[i][1].apply(bids, asks)
         return books
@@ -52,7 +52,7 @@ class Books:
         done = 0
         for i, frame in self.frames[len(books) :]:
             feed, levels, writer = books[i]
-            (first, last, prev, time_us, _), bids, asks = parse_book(frame)
+            (first, last, prev, time_us, _), bids, asks, _ = parse_book(frame)
             checked = levels.check(bids, asks)
             if feed.update(first, last, prev, time_us, frame, "c") is not Outcome.APPLY:
                 raise InvariantError(f"frame {first}-{last} did not continue its book")
