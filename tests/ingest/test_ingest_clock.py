@@ -62,3 +62,12 @@ def test_what_it_says_never_goes_back(frames: list[tuple[int, float]]) -> None:
         now_us = clock.now_us(now_s)
         assert now_us >= said
         said = now_us
+
+
+def test_a_time_no_calendar_of_ours_has_is_not_seen() -> None:
+    for odd_ms in (-1, 0, 4_102_444_800_000, 10**40):
+        clock = VenueClock()
+        clock.see(odd_ms, 0.0)
+        assert not clock.known
+        clock.see(BEGIN_MS, 0.0)
+        assert clock.now_us(0.0) == BEGIN_MS * 1000

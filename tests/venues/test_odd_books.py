@@ -52,6 +52,7 @@ SESSIONS = (
     Session("deribit", "option", "BTC-24SEP21-8000-P", "deribit/options/seq_cf_20210722_book_raw_ticker.jsonl"),
     Session("okx", "spot", "BTC-USDT", "okx/mixed/seq_cf_20220513_books_trades_tickers.jsonl", has_ids=False),
     Session("okx", "perp", "UNI-USD-SWAP", "okx/mixed/seq_cf_20220513_books_trades_tickers.jsonl"),
+    Session("htx", "perp", "BTC-USDT", "okx/mixed/seq_cf_20220513_books_trades_tickers.jsonl"),
     Session("kraken", "spot", "BTC/USD", "kraken/v2/seq_cb_btcusd_d25_20260802.jsonl", has_ids=False),
     Session("kraken", "spot", "XRP/USD", "kraken/v2/seq_cb_xrpusd_d25_20260802.jsonl", has_ids=False),
 )
@@ -85,6 +86,9 @@ def wire_of(exchange: str, line: bytes) -> Wire:
         case "binance":
             data, whole = message["data"], False
             update_id = data["u"]
+        case "htx":
+            data = message["tick"]
+            whole, update_id = data["event"] == "snapshot", data["version"]
         case "deribit":
             data = message["params"]["data"]
             whole, update_id = data["type"] == "snapshot", data["change_id"]
@@ -137,6 +141,7 @@ class Recorded(NamedTuple):
 def load(path: Path, session: Session) -> Recorded:
     """The session from its whole book on."""
     venue = find_venue(session.exchange, session.market)
+    source = find_venue("okx", "spot") if session.exchange == "htx" else venue
     lines: list[tuple[str, bytes]] = []
     before: list[tuple[str, bytes]] = []
     wire_symbol = f'"{session.symbol}"'.encode()
@@ -145,12 +150,14 @@ def load(path: Path, session: Session) -> Recorded:
             if b"/depth?symbol=%s&" % session.symbol.encode() in line:
                 lines += [*before[-3:], ("snapshot", line[line.index(b'"body":') + 7 : -1])]
             continue
-        found: Any = venue.protocol.classify(line)
+        found: Any = source.protocol.classify(line)
         stream = getattr(found, "stream", None)
         if stream is None or stream.channel != "book" or wire_symbol not in line:
             continue
         if session.exchange == "okx" and session.has_ids:
             line = numbered(line, len(lines))
+        if session.exchange == "htx":
+            line = as_of_htx(line, session.symbol, len(lines))
         (lines if lines or session.exchange != "binance" else before).append(("frame", line))
         if len(lines) >= FRAMES_MAX:
             break
@@ -167,6 +174,21 @@ def numbered(line: bytes, number: int) -> bytes:
     return re.sub(rb'"checksum":-?\d+', ids, line)
 
 
+def as_of_htx(line: bytes, symbol: str, number: int) -> bytes:
+    """A frame of OKX's spot book as HTX would write it for a contract: no consecutive ones of its own are recorded."""
+    wire, (row,) = json.loads(line), json.loads(line)["data"]
+    sides = {
+        side: "[" + ",".join(f"[{price},{quantity}]" for price, quantity, *_ in row[side]) + "]"
+        for side in ("asks", "bids")
+    }
+    name = f"market.{symbol}.depth.size_150.high_freq"
+    tick = (
+        f'{{"asks":{sides["asks"]},"bids":{sides["bids"]},"ch":"{name}","event":"{wire["action"]}","id":1,"mrid":1,'
+        f'"ts":{row["ts"]},"version":{number + 7}}}'
+    )
+    return f'{{"ch":"{name}","tick":{tick},"ts":{row["ts"]}}}'.encode()
+
+
 def in_order(session: Session, lines: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """With a snapshot by REST where it belongs: it is older than when it comes."""
     wholes = [line for line in lines if line[0] == "snapshot"]
@@ -181,6 +203,9 @@ def in_order(session: Session, lines: list[tuple[str, bytes]]) -> list[tuple[str
 def instrument_of(session: Session) -> bytes:
     if session.exchange == "okx":
         return metadata(session.symbol)
+    if session.exchange == "htx":
+        names = {"symbol": "BTC", "contract_code": session.symbol, "delivery_time": "", "create_date": "20200325"}
+        return json.dumps(names | {"contract_size": 0.001, "price_tick": 0.1, "contract_status": 1}).encode()
     if session.exchange == "binance":
         size = {"contractSize": 100, "contractStatus": "TRADING"} if session.market == "inverse" else {}
         return json.dumps(
@@ -228,6 +253,7 @@ def publish(session: Session, lines: list[tuple[int, str, bytes]]) -> Published:
 def in_base(session: Session, truth: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
     units = {
         ("okx", "perp"): Units("10", True), ("binance", "inverse"): Units("100", True),
+        ("htx", "perp"): Units("0.001", False),
     }.get((session.exchange, session.market), Units("1", False))  # fmt: skip
     return tuple(  # type: ignore[return-value]
         [(price, Decimal(units.base(f"{quantity:f}", f"{price:f}"))) for price, quantity in side] for side in truth
@@ -301,3 +327,31 @@ def test_a_dropped_frame_is_told(session: Session, dropped: int) -> None:
         assert told
         after = [book.state for at, book in published.books if at > dropped]
         assert after == ["resyncing"], "until a whole book comes"
+
+
+@pytest.mark.parametrize(
+    ("update_id", "time_ms"),
+    [(2**63, 0), (2**64, 0), (10**40, 0), (-(10**40), 0), (12, 2**64), (12, 10**17), (12, -1), (12, -(10**40))],
+)
+def test_what_no_state_can_hold_is_refused_and_changes_nothing(update_id: int, time_ms: int) -> None:
+    log, (book, _) = BookLog(), live_book()
+    good = [log.connected(), log.frame(9, 10), log.snapshot(10, [("1", "1")], [("2", "1")])]
+    for source in good:
+        book.handle(source)
+    before = book.dump()
+    log.now_ms = time_ms or log.now_ms
+    odd = log.frame(min(11, update_id), update_id, [("1", "7")])._replace(headers=good[1].headers)
+    with pytest.raises(BadData):
+        book.handle(odd)
+    assert book.dump() == before
+
+
+def test_a_heartbeat_of_another_age_is_refused() -> None:
+    log, (book, _) = BookLog(), live_book()
+    book.handle(log.connected())
+    headers = log.heartbeat().headers
+    for now_ms in (-1, 2**64, 10**40):
+        log.now_ms = now_ms
+        with pytest.raises(BadData):
+            book.handle(log.heartbeat()._replace(headers=headers))
+    book.dump()
