@@ -198,6 +198,7 @@ class LiveBook:
         if is_snapshot:
             return self._full(source, recv_ns, conn, last, event_time_us, IN_STREAM, frame)
         was_ok = self.feed.state == "ok"
+        proven = (self.verified_ns, self.event_time_us)
         outcome = self.feed.update(first, last, prev, event_time_us, value, conn)
         out: list[Output] = []
         flags = FLAGS.get(outcome) if self.settings.deltas else None
@@ -218,19 +219,24 @@ class LiveBook:
             if outcome is Outcome.CONTAINED or outcome is Outcome.STEPPED:
                 self._verified(recv_ns, max(event_time_us, self.event_time_us))
         if checksum is not None:
-            self._verify_checksum(frame, out)
+            self._verify_checksum(frame, proven, recv_ns, out)
         self._publish(source.timestamp_ms, recv_ns, out)
         return out
 
-    def _verify_checksum(self, frame: BookFrame, out: list[Output]) -> None:
+    def _verify_checksum(self, frame: BookFrame, proven: tuple[str, int], recv_ns: str, out: list[Output]) -> None:
         """Compare the book with the venue's checksum, where it is about this very state of it.
 
-        A converted book has lost the spelling the checksum is made of; venues that quote contracts send none today.
+        `proven`: when the book was right before this frame, on our clock (ns) and the venue's (us). What is missing
+        lies between the two. A converted book has lost the spelling the checksum is made of; venues that quote contracts
+        send none today.
         """
         verify, feed = self.venue.verify_checksum, self.feed
         if verify is None or self.venue.converts_books or feed.state != "ok" or feed.last_id != frame.envelope.last_id:
             return
         if verify(frame, self.levels) is False:
+            self.verified_ns, since_us = proven
+            hole = Hole(0, -1, 0, "checksum", 0, False, since_us, frame.envelope.event_time_us)
+            out.append(self.records.gap(hole, feed.epoch, recv_ns))
             self._fail(f"checksum: the venue's {frame.checksum} is not the book's", out)
 
     def _snapshot(self, source: SourceRecord, h: Headers) -> list[Output]:
@@ -250,6 +256,7 @@ class LiveBook:
     ) -> list[Output]:  # fmt: skip
         """A full book, from REST (`origin`: levels asked for) or from the stream (IN_STREAM, `frame`)."""
         payload = origin + b" " + source.value
+        proven = (self.verified_ns, self.event_time_us)
         if frame is None or self.venue.joins_stream_books:
             verdict = self.feed.snapshot(last_id, payload, conn)
         else:
@@ -260,7 +267,7 @@ class LiveBook:
         if verdict is SnapshotVerdict.ANCHORED:
             self._verified(recv_ns, max(event_time_us, self.feed.head_time_us))
         if frame is not None and frame.checksum is not None:
-            self._verify_checksum(frame, out)
+            self._verify_checksum(frame, proven, recv_ns, out)
         self._publish(source.timestamp_ms, recv_ns, out)
         return out
 
@@ -466,7 +473,7 @@ T = TypeVar("T")
 
 def _check_envelope(first: int, last: int, prev: int | None, event_time_us: int) -> None:
     """Raises ImplausibleValue for ids and times beyond what any venue's can be: they would stand in the state."""
-    if not (-ID_END < first and -ID_END < last < ID_END and -1 < event_time_us < TIME_MAX_US) or (
+    if not (first > -ID_END and -ID_END < last < ID_END and -1 < event_time_us < TIME_MAX_US) or (
         prev is not None and not -ID_END < prev < ID_END
     ):
         raise ImplausibleValue(f"book ids {first} to {last} after {prev} at {event_time_us} us")

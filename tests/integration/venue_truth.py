@@ -188,6 +188,7 @@ MARKETS = (
     Market(
         "htx", "spot", "BTCUSDT", "htx", "/htx", SPOT, "market.btcusdt.trade.detail", "market.btcusdt.mbp.150",
         htx_trades, tick_book, "/htx/market/depth?symbol=btcusdt&type=step0", SPOT_TABLES, numbered=False,
+        updates_query="book",
     ),
     Market(
         "htx", "perp", "BTC-USDT", "hbdm", "/hbdm", (*SPOT, "funding", "open_interest", "liquidation", "long_short"),
@@ -199,10 +200,11 @@ MARKETS = (
         "deribit", "perp", "BTC-PERPETUAL", "deribit", "/deribit", SPOT, "trades.BTC-PERPETUAL.100ms",
         "book.BTC-PERPETUAL.100ms", deribit_trades, deribit_book,
         "/deribit/api/v2/public/get_order_book?instrument_name=BTC-PERPETUAL&depth=20",
-        (*SPOT_TABLES, "mark_prices", "funding", "open_interest"),
+        (*SPOT_TABLES, "mark_prices", "funding", "open_interest"), updates_query="book",
     ),
     Market(
         "kraken", "spot", "BTC/USD", "kraken", "/kraken", ("trade", "book"), "trade.BTC/USD*", "book.*.BTC/USD*",
         kraken_trades, kraken_book, "/kraken/0/public/Depth?pair=XBTUSD&count=20", ("instruments",),
+        updates_query="book",
     ),
 )  # fmt: skip
