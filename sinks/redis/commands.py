@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-import msgspec
-
 from marketdata import codec
 from marketdata.errors import UnparsableFrame
 from sinks.redis.tables import HEADS, Rule
@@ -48,7 +46,7 @@ def commands(topic: str, key: str, payload: bytes, prefix: str = "") -> list[Com
         if payload[:1] != b"{":
             payload = _encode_json(codec.decode(payload))
         head = decoder.decode(payload)
-    except msgspec.MsgspecError as exc:
+    except codec.UNDECODABLE as exc:
         raise UnparsableFrame(f"not a MarketPrism record: {exc}") from None
     if head.type != kind.tag:  # type: ignore[attr-defined]
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from contextlib import suppress
 from typing import Any, Literal
 
 import pytest
@@ -15,6 +16,7 @@ from marketdata.errors import BadData, UnparsableFrame
 from marketdata.validation import REASONS, check_record
 from sinks.clickhouse.rows import Row, dead_letter, expired, identity, record_of, split
 from sinks.clickhouse.tables import TABLE_OF
+from sinks.redis.commands import commands
 from tests.sinks import samples
 
 LONG = ("9" * 40, "9" * 5000, "0" * 30)
@@ -131,3 +133,5 @@ def test_what_is_no_record_is_told() -> None:
     for payload in (b"", b"{", b"\xff", b"{}", b'{"type":"trade"}', b'{"a":' * 100_000, b"[" * 100_000, b"null"):
         with pytest.raises(UnparsableFrame):
             record_of("md.trade", payload)
+        with suppress(UnparsableFrame):  # it reads the head alone
+            commands("md.trade", "binance.spot.BTCUSDT", payload)
