@@ -227,8 +227,8 @@ class LiveBook:
         """Compare the book with the venue's checksum, where it is about this very state of it.
 
         `proven`: when the book was right before this frame, on our clock (ns) and the venue's (us). What is missing
-        lies between the two. A converted book has lost the spelling the checksum is made of; venues that quote contracts
-        send none today.
+        lies between the two. A converted book has lost the spelling the checksum is made of; venues that quote
+        contracts send none today.
         """
         verify, feed = self.venue.verify_checksum, self.feed
         if verify is None or self.venue.converts_books or feed.state != "ok" or feed.last_id != frame.envelope.last_id:

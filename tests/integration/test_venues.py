@@ -314,8 +314,8 @@ def test_every_hole_in_the_book_is_named_and_the_book_came_back(run: Run, market
 def test_every_missing_update_lies_in_a_gap_and_every_gap_has_one(run: Run, market: Market) -> None:
     made = run.updates[market.key]
     stored = {i for (i,) in run.tables.rows(f"SELECT last_update_id FROM book_deltas WHERE {market.where}")}
-    known = stored & made.keys()
-    missing = {i for i in made if made[min(known)] < made[i] < made[max(known)]} - stored
+    seen = sorted(made[i] for i in stored & made.keys())
+    missing = {i for i, at in made.items() if seen[0] < at < seen[-1]} - stored
     gaps = run.tables.rows(
         f"""SELECT first_missing_id, last_missing_id, toUnixTimestamp64Micro(from_time),
                    toUnixTimestamp64Micro(to_time), reason
