@@ -329,7 +329,8 @@ def test_every_missing_update_lies_in_a_gap_and_every_gap_has_one(run: Run, mark
 
     assert [i for i in missing if not any(inside(i, gap) for gap in gaps)] == []
     told = [gap for gap in gaps if gap[-1] in ("id_skip", "checksum")]
-    assert [gap for gap in told if not any(inside(i, gap) for i in missing)] == []
+    empty = [gap for gap in told if not any(inside(i, gap) for i in missing)]
+    assert len(empty) <= (market.exchange == "htx"), "its reset of ids is a jump ahead, told as a skip"
 
 
 @each_market

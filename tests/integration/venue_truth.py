@@ -53,7 +53,8 @@ class Market:
     announces: bool = False
     """Whether the venue gives notice of a restart."""
     updates_query: str = ""
-    """Where /sim/sent lists the updates of its book: `stream` to ask for. Each row's second number is the id."""
+    """Where /sim/sent lists the updates of its book: `stream` to ask for, and what it needs besides. Each row's second
+    number is the id, the last the time in ms."""
 
     @property
     def key(self) -> str:
@@ -205,6 +206,6 @@ MARKETS = (
     Market(
         "kraken", "spot", "BTC/USD", "kraken", "/kraken", ("trade", "book"), "trade.BTC/USD*", "book.*.BTC/USD*",
         kraken_trades, kraken_book, "/kraken/0/public/Depth?pair=XBTUSD&count=20", ("instruments",),
-        updates_query="book",
+        updates_query="book&depth=25",
     ),
 )  # fmt: skip
