@@ -92,16 +92,16 @@ def derivatives(now_ms: int) -> Iterator[tuple[str, Any]]:
         at: dict[str, Any] = {"event_time_us": hour_us - 7_200_000_000 + n * 600_000_000}
         late = {**at, "event_time_us": at["event_time_us"] + 1}
         period_us = hour_us - 3_600_000_000 if n < 6 else hour_us
-        rate = {"rate": f"0.{n:05d}", "funding_time_us": period_us, "interval_ms": 3_600_000}
+        rate: dict[str, Any] = {"rate": f"0.{n:05d}", "funding_time_us": period_us, "interval_ms": 3_600_000}
         yield "md.funding", t.Funding(**whose, **rate, **at)
         yield "md.open_interest", t.OpenInterest(**whose, open_interest=str(1000 + n * n), **at)
         yield "md.mark_price", t.MarkPrice(**whose, mark_price="100.01", index_price="100", **at)
-        order = {"price": "100", "quantity": str(n + 1), "sampled": True}
+        order: dict[str, Any] = {"price": "100", "quantity": str(n + 1), "sampled": True}
         yield "md.liquidation", t.Liquidation(**whose, side="buy" if n % 3 else "sell", **order, **at)
         for kind, ratio in (("global_account", "1.5"), ("taker_volume", "0.75")):
             yield "md.long_short", t.LongShort(**whose, ratio_kind=kind, period="5m", ratio=ratio, **at)
         yield "md.long_short", t.LongShort(**whose, ratio_kind="top_account", period="1h", ratio="9", **late)
-    settled = {"rate": "0.0009", "funding_time_us": hour_us - 3_600_000_000, "settled": True}
+    settled: dict[str, Any] = {"rate": "0.0009", "funding_time_us": hour_us - 3_600_000_000, "settled": True}
     yield "md.funding", t.Funding(**whose, **settled, event_time_us=hour_us - 3_600_000_000)
     for n, (action, profit) in enumerate((("open", "5"), ("update", "8.5"), ("close", "8.5"))):
         times = {"opened_time_us": hour_us, "recv_time_ns": str(hour_us * 1000 + n * 750_000_000)}

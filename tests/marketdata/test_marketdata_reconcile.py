@@ -53,12 +53,14 @@ def test_digits_the_venue_cuts_off_are_no_difference() -> None:
 
 
 def test_what_the_venue_does_not_say_is_not_compared() -> None:
-    untold = dict.fromkeys(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id"), "")
+    untold: dict[str, Any] = dict.fromkeys(
+        ("quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id"), ""
+    )
     residual = compare(ours(), venue(**untold, last_trade_id="", trade_count=-1))
     assert (residual.matched, residual.trade_count_diff, residual.quote_volume_diff) == (True, 0, "0")
     residual = compare(ours(), venue(**untold, last_trade_id="", trade_count=-1, volume="4"))
     assert (residual.fields, residual.volume_diff) == (["volume"], "1")
-    nothing = dict.fromkeys(("open", "high", "low", "close", "volume"), "")
+    nothing: dict[str, Any] = dict.fromkeys(("open", "high", "low", "close", "volume"), "")
     assert compare(ours(), venue(**untold, **nothing, last_trade_id="", trade_count=-1)).matched
 
 
@@ -73,7 +75,7 @@ def test_what_the_venue_does_not_say_is_not_compared() -> None:
     ],
 )
 def test_quotients_are_equal_but_for_the_digits_cut_off(mine: str, theirs: str, matched: bool) -> None:
-    over = {"taker_buy_volume": "0", "volume": theirs}
+    over: dict[str, Any] = {"taker_buy_volume": "0", "volume": theirs}
     assert compare(ours(volume=mine, taker_buy_volume="0"), venue(**over)).matched is matched
 
 

@@ -170,7 +170,7 @@ def test_candle_versions_order_like_their_contents(a: Any, b: Any) -> None:
 
 
 def test_venue_candles_without_a_time_order_by_ours() -> None:
-    untold = {"trade_count": -1, "last_trade_id": "", "event_time_us": 0}
+    untold: dict[str, Any] = {"trade_count": -1, "last_trade_id": "", "event_time_us": 0}
     early = samples.venue_kline(is_closed=False, **untold)
     late = samples.venue_kline(is_closed=False, **{**untold, "recv_time_ns": "1767225601123456789"})
     closed = samples.venue_kline(is_closed=True, **untold)
