@@ -62,14 +62,16 @@ async def serve(service: Service) -> None:
     listener.close()
     for task in tasks:
         task.cancel()
+    failed = [exc for task in done if (exc := task.exception()) is not None]
     server.close_all(1001, "Server shutdown")
-    runner.close()
-    deadline = time.monotonic() + SHUTDOWN_TIMEOUT_S
-    while server.connections and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
-    for task in done:
-        if (exc := task.exception()) is not None:
-            raise exc
+    try:
+        runner.close()
+        deadline = time.monotonic() + SHUTDOWN_TIMEOUT_S
+        while server.connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+    finally:
+        if failed:  # the cause, not what followed from it
+            raise failed[0]
 
 
 def main() -> int:

@@ -7,9 +7,10 @@ the page cache, which outlives the process) before anything of that stretch is s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,15 @@ create table if not exists agg (
     symbol integer, id integer, price integer, qty integer, first integer, last integer, time_us integer,
     maker integer, primary key (symbol, id)
 ) without rowid;
-create table if not exists bar (
+create table if not exists minute (
     symbol integer, open_ms integer, first integer, last integer, o integer, h integer, l integer, c integer,
-    volume integer, count integer, quote integer, taker integer, taker_quote integer,
+    volume text, count integer, quote text, taker text, taker_quote text,
     primary key (symbol, open_ms)
 ) without rowid;
+drop table if exists bar;
 create index if not exists trade_time on trade (time_us);
 create index if not exists agg_time on agg (time_us);
-create index if not exists bar_time on bar (open_ms);
+create index if not exists minute_time on minute (open_ms);
 """
 
 
@@ -126,7 +128,7 @@ class Store:
                 self._load_history(symbol, number)
             else:
                 # Other rules or another seed: a new book and history, but never an id again.
-                for table in ("trade", "agg", "bar"):
+                for table in ("trade", "agg", "minute"):
                     self.db.execute(f"delete from {table} where symbol = ?", (number,))
                 symbol.update_id = state["update_id"] + ID_JUMP
                 symbol.flushed_id = symbol.slow_flushed_id = symbol.update_id
@@ -150,9 +152,18 @@ class Store:
 
     def save(self, symbols: Iterable[SymbolMarket]) -> None:
         """States and the history since, in one transaction."""
+        with self._transaction():
+            for symbol in symbols:
+                self._save(symbol)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
         self.db.execute("begin")
-        for symbol in symbols:
-            self._save(symbol)
+        try:
+            yield
+        except BaseException:
+            self.db.execute("rollback")
+            raise
         self.db.execute("commit")
 
     def _save(self, symbol: SymbolMarket) -> None:
@@ -172,7 +183,7 @@ class Store:
         number = saved.number
         self.db.executemany("insert or replace into trade values (?,?,?,?,?,?,?)", ((number, *row) for row in trades))
         self.db.executemany("insert or replace into agg values (?,?,?,?,?,?,?,?)", ((number, *row) for row in aggs))
-        into = f"bar (symbol, {', '.join(Bar.FIELDS)})"
+        into = f"minute (symbol, {', '.join(Bar.FIELDS)})"
         marks = ",".join("?" * (1 + len(Bar.FIELDS)))
         self.db.executemany(f"insert or replace into {into} values ({marks})", ((number, *bar.row()) for bar in bars))
         saved.trade_id, saved.agg_id = symbol.trade_id, symbol.agg_id
@@ -200,7 +211,7 @@ class Store:
         """One-minute bars in order; the newest or the oldest of a stretch when there are more than `limit`."""
         columns = ", ".join(Bar.FIELDS)
         rows = self.db.execute(
-            f"select {columns} from bar where symbol = ? and open_ms >= ? and open_ms < ? "
+            f"select {columns} from minute where symbol = ? and open_ms >= ? and open_ms < ? "
             f"order by open_ms {'desc' if newest else 'asc'} limit ?",
             (number, from_ms, before_ms, limit),
         ).fetchall()
@@ -208,11 +219,10 @@ class Store:
 
     def prune(self, before_us: int) -> None:
         """Forget history older than this."""
-        self.db.execute("begin")
-        self.db.execute("delete from trade where time_us < ?", (before_us,))
-        self.db.execute("delete from agg where time_us < ?", (before_us,))
-        self.db.execute("delete from bar where open_ms < ?", (before_us // 1000,))
-        self.db.execute("commit")
+        with self._transaction():
+            self.db.execute("delete from trade where time_us < ?", (before_us,))
+            self.db.execute("delete from agg where time_us < ?", (before_us,))
+            self.db.execute("delete from minute where open_ms < ?", (before_us // 1000,))
 
 
 def _since(items: Iterable[Any], last_id: int) -> list[Any]:

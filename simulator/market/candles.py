@@ -83,14 +83,18 @@ class Bar:
             self.taker += qty
             self.taker_quote += quote
 
-    def row(self) -> tuple[int, ...]:
-        return tuple(getattr(self, name) for name in self.FIELDS)
+    SUMS = frozenset(("volume", "quote", "taker", "taker_quote"))
+    """May exceed 64 bits: in units of 1e-8 an inverse contract's turnover does within a minute."""
+
+    def row(self) -> tuple[int | str, ...]:
+        """As a database takes it: sums as text."""
+        return tuple(str(getattr(self, name)) if name in self.SUMS else getattr(self, name) for name in self.FIELDS)
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> Bar:
         bar = cls(0, 0)
         for name, value in zip(cls.FIELDS, row, strict=True):
-            setattr(bar, name, value)
+            setattr(bar, name, int(value))
         return bar
 
 
