@@ -78,9 +78,14 @@ HEARTBEAT_S = 10
 BOOK_DEPTHS = (1, 5, 10, 20, 50, 100, 1000, 10000)
 """What `public/get_order_book` can be asked for."""
 
-SILENCE_S: Mapping[str, Mapping[str, float]] = {"perp": {"ticker": 300.0, "book": 600.0}}
-"""A book was silent for 53 s on a day of trade, an option's may be for hours: only perpetuals are judged by the
-stream, all others by the connection's heartbeats."""
+SILENCE_S: Mapping[str, Mapping[str, float]] = {
+    "perp": {"ticker": 300.0, "book": 600.0},
+    "future": {"ticker": 1800.0},
+    "option": {"ticker": 3600.0, "volatility": 300.0},
+    "spot": {"ticker": 1800.0},
+}
+"""A book was silent for 53 s on a day of trade, an option's may be for hours: besides perpetuals only tickers are
+judged, which move with the index, and patiently."""
 
 _PREFIX = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'
 _PREFIX_LEN = len(_PREFIX)

@@ -65,6 +65,7 @@ class KrakenProtocol(PlainProtocol):
             client_ping_interval_s=10.0,
             rest_pools={"": RestPool(10, 10.0)},
             first_data_timeout_s=30.0,
+            silence_timeout_s={"book": 900.0},  # not documented: a thin pair's book may rest for minutes
             quiet_channels=frozenset(("trade",)),
             idle_timeout_s=25.0,  # a heartbeat comes every second when nothing else does
         )
