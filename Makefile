@@ -49,7 +49,7 @@ unit: setup
 	$(PYTEST) -n 2 -m "not integration" $(ARGS)
 
 integration: setup
-	$(PYTEST) -m integration $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile -m integration $(ARGS)
 
 bench: setup
 	$(PY) -m bench $(ARGS)

@@ -27,11 +27,16 @@ MakeConfig = Callable[..., Config]
 ServiceFactory = Callable[..., contextlib.AbstractContextManager[Service]]
 
 
+LONGEST = ("test_kill_everything.py", "test_venues.py", "test_trade_processors.py", "test_clickhouse_sink.py")
+"""Begun first, so that two workers end at about the same time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.integration)
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

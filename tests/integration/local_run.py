@@ -16,7 +16,7 @@ import psutil
 import yaml
 
 from deploy.local import checks
-from deploy.local.servers import REPO
+from deploy.local.servers import REPO, free_ports
 from deploy.local.supervisor_client import ProcessInfo, SupervisorClient
 from tests.integration.stack import JARS_DIR
 
@@ -35,10 +35,17 @@ def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
 
 
 def spot_alone(folder: Path) -> Path:
-    """The simulator's configuration with nothing but Binance spot: what these tests are about needs no more."""
+    """The simulator's configuration with nothing but Binance spot: what these tests are about needs no more.
+
+    Its two usual ports are free ones here: stacks of several tests start at the same time.
+    """
     values = yaml.safe_load((REPO / "deploy" / "config" / "sim.yaml").read_text())
-    values["exchanges"] = {"binance": {"spot": values["exchanges"]["binance"]["spot"]}}
-    values["simulator"]["venues"] = {}
+    api_port, simulator_port = free_ports(2)
+    spot = values["exchanges"]["binance"]["spot"]
+    address = f"127.0.0.1:{simulator_port}"
+    values["exchanges"] = {"binance": {"spot": {**spot, "ws_url": f"ws://{address}", "rest_url": f"http://{address}"}}}
+    values["simulator"] |= {"venues": {}, "port": simulator_port}
+    values["api"]["port"] = api_port
     path = folder / "spot.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
