@@ -23,6 +23,7 @@ from tests.integration.accounting import (
     RAW,
     Raw,
     Tables,
+    differences,
     distinct,
     holes,
     ids_of,
@@ -210,14 +211,3 @@ def assert_replay_is_equal(config: Config, service: ServiceFactory, tables: Tabl
         stored = sink.total("marketprism_clickhouse_rows_total")
         assert stored >= before["trades"] + before["book_deltas"], "the replay went into the tables again"
     assert {view: tables.rows(f"SELECT count() FROM `{view}`")[0][0] for view in views} == before
-
-
-def differences(a: dict[Any, list[bytes]], b: dict[Any, list[bytes]]) -> list[str]:
-    found = []
-    for stream in a.keys() | b.keys():
-        ours, theirs = a.get(stream, []), b.get(stream, [])
-        if ours != theirs:
-            at = next((i for i, (x, y) in enumerate(zip(ours, theirs, strict=False)) if x != y), None)
-            shown = "" if at is None else f"; first at {at}: {ours[at]!r} and {theirs[at]!r}"
-            found.append(f"{stream}: {len(ours)} records live, {len(theirs)} replayed{shown}")
-    return found
