@@ -34,6 +34,11 @@ def plain(text: str) -> str:
     return _rewritten(text)
 
 
+def plain_or_absent(text: str) -> str:
+    """The same, but "" stays "": the venue did not say."""
+    return plain(text) if text else ""
+
+
 def _rewritten(text: str) -> str:
     try:
         number = Decimal(text)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import SequenceRules
+from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Instrument, Level, Market
 
 # --- streams and frames (ingest) -------------------------------------------------------------------
@@ -298,6 +299,16 @@ class Context(Struct, frozen=True):
     symbol: str
     recv_time_ns: str
     instrument: Instrument | None = None
+
+
+def canonical(ctx: Context) -> str:
+    """The canonical name of the context's instrument; "" while that is not known."""
+    return ctx.instrument.instrument if ctx.instrument is not None else ""
+
+
+def foreign(symbol: str, ctx: Context) -> UnparsableFrame:
+    """A frame that names another symbol than the stream it came on: nothing in it can be trusted."""
+    return UnparsableFrame(f"the stream is {ctx.symbol}'s but its payload says {symbol!r}")
 
 
 class PassedId(NamedTuple):

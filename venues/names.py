@@ -41,3 +41,13 @@ def option_name(base: str, quote: str, expiry_us: int, strike: str, kind: Litera
     """`quote` is "" for options settled in the base coin; `strike` a plain decimal."""
     underlying = f"{base}-{quote}" if quote else base
     return f"{underlying}-{date_name(expiry_us)}-{to_text(*to_units(strike))}-{'C' if kind == 'call' else 'P'}"
+
+
+def lower_ascii(symbol: str) -> str:
+    """For venues that lower-case symbols in stream names. Only ASCII letters: it can be undone for any symbol."""
+    return symbol.encode().lower().decode()
+
+
+def upper_ascii(symbol: str) -> str:
+    """What `lower_ascii` changed, undone."""
+    return symbol.encode().upper().decode()

@@ -32,6 +32,7 @@ from venues.contract import (
     VenueError,
 )  # fmt: skip
 from venues.defaults import PlainProtocol
+from venues.names import lower_ascii, upper_ascii
 
 PREFIX = b'{"stream":"'
 _PREFIX_LEN = len(PREFIX)
@@ -80,15 +81,6 @@ class _Known(NamedTuple):
     """What follows the name up to the event time's digits, on frames laid out as the venue does; b"" if elsewhere."""
     head_len: int
     timed: bool
-
-
-def lower_ascii(symbol: str) -> str:
-    """Binance lower-cases symbols in stream names. Only ASCII letters, so that it can be undone for any symbol."""
-    return symbol.encode().lower().decode()
-
-
-def upper_ascii(symbol: str) -> str:
-    return symbol.encode().upper().decode()
 
 
 class CombinedProtocol(PlainProtocol):

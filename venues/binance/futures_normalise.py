@@ -12,14 +12,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from marketdata.codec import UNDECODABLE
-from marketdata.decimals import plain
+from marketdata.decimals import plain, plain_or_absent
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Funding, Liquidation, MarkPrice, Side, Trade
 from venues.binance import futures_messages as f
 from venues.binance import messages as m
 from venues.binance import normalise as shared
-from venues.binance.normalise import canonical, foreign, plain_or_absent, reader, without_record
-from venues.contract import Context, Normaliser, PassedId
+from venues.binance.normalise import reader, without_record
+from venues.contract import Context, Normaliser, PassedId, canonical, foreign
 
 M = TypeVar("M", bound=Struct)
 

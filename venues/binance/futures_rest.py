@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from marketdata.decimals import is_zero, plain
+from marketdata.decimals import is_zero, plain, plain_or_absent
 from marketdata.errors import BadData
 from marketdata.types import AnyRecord, LongShort, OpenInterest
 from marketdata.units import units_of
@@ -24,9 +24,8 @@ from venues.binance.coin_margined import counts_contracts, in_base, worth
 from venues.binance.futures_normalise import funding, mark_and_funding
 from venues.binance.futures_protocol import perpetual_of, symbol_or_perpetual
 from venues.binance.instruments import parse_coin_margined_contract, parse_contract
-from venues.binance.normalise import canonical, plain_or_absent
 from venues.binance.rest import RestReader, Row, checked
-from venues.contract import Context, PassedId, RestReply
+from venues.contract import Context, PassedId, RestReply, canonical
 
 RATIO_KINDS = {
     "topLongShortPositionRatio": "top_position",

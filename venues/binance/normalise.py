@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from marketdata.codec import UNDECODABLE
-from marketdata.decimals import plain
+from marketdata.decimals import plain, plain_or_absent
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Ticker, Trade, VenueKline
 from venues.binance import messages as m
-from venues.contract import Context, Normaliser
+from venues.contract import Context, Normaliser, canonical, foreign
 
 T = TypeVar("T")
 
@@ -52,11 +52,6 @@ def reader(shape: type[T], what: str) -> Callable[[bytes], T]:
     return read
 
 
-def foreign(symbol: str, ctx: Context) -> UnparsableFrame:
-    """A frame that names another symbol than the stream it came on: nothing in it can be trusted."""
-    return UnparsableFrame(f"the stream is {ctx.symbol}'s but its payload says {symbol!r}")
-
-
 _LAYOUT = bytes.maketrans(b"123456789", b"000000000")
 _LAYOUTS_MAX = 50_000
 _plain_layouts: set[bytes] = set()
@@ -89,10 +84,6 @@ _read_book_ticker = reader(m.BookTickerMsg, "bookTicker")
 _read_kline = reader(m.KlineMsg, "kline")
 _read_ticker = reader(m.TickerMsg, "24hrTicker")
 _read_mini_ticker = reader(m.MiniTickerMsg, "24hrMiniTicker")
-
-
-def canonical(ctx: Context) -> str:
-    return ctx.instrument.instrument if ctx.instrument is not None else ""
 
 
 def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
@@ -226,10 +217,6 @@ def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
 def id_text(value: int) -> str:
     """Empty for the -1 by which the venue says that there is none."""
     return str(value) if value >= 0 else ""
-
-
-def plain_or_absent(value: str) -> str:
-    return plain(value) if value else ""
 
 
 def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:

@@ -15,14 +15,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from marketdata.codec import UNDECODABLE
-from marketdata.decimals import plain
+from marketdata.decimals import plain, plain_or_absent
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Instrument, Side, Ticker, Trade, VenueKline
 from venues.binance import messages as m
 from venues.binance.book_frames import parse_snapshot
 from venues.binance.instruments import parse_instrument
-from venues.binance.normalise import canonical, id_text, plain_or_absent, quote_side
-from venues.contract import Context, RestReply, VenueError
+from venues.binance.normalise import id_text, quote_side
+from venues.contract import Context, RestReply, VenueError, canonical
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from marketdata.types import (
     Volatility,
 )  # fmt: skip
 from marketdata.units import Units, units_of
-from venues.contract import Context, Normaliser
+from venues.contract import Context, Normaliser, canonical
 from venues.deribit import messages as m
 from venues.deribit.symbols import symbol_of
 from venues.json_numbers import levels, number
@@ -78,10 +78,6 @@ _read_grouped = _reader(m.BookMsg, "grouped book frame")
 def units(ctx: Context, what: str) -> Units:
     """Of the amounts. Raises BadData `no_instrument` where they may be USD and nobody said."""
     return units_of(ctx.instrument, what) if ctx.market in INVERSE_MARKETS else _BASE_COIN
-
-
-def canonical(ctx: Context) -> str:
-    return ctx.instrument.instrument if ctx.instrument is not None else ""
 
 
 def _check_symbol(name: str, ctx: Context) -> None:

@@ -16,21 +16,13 @@ from marketdata.decimals import is_whole
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Bbo, Funding, Liquidation, MarkPrice, Ticker, Trade, VenueKline
 from marketdata.units import Units, units_of
-from venues.contract import EVERY_SYMBOL, Context, Normaliser
+from venues.contract import EVERY_SYMBOL, Context, Normaliser, canonical
 from venues.htx import messages as m
-from venues.htx.normalise import (
-    SIDES,
-    candle,
-    canonical,
-    in_order,
-    index_candle,
-    own_stream,
-    reader,
-    whole_book,
-)
+from venues.htx.normalise import SIDES, candle, in_order, index_candle, own_stream, reader, whole_book
 from venues.htx.numbers import coin_amount, half, product, quote_side, required
-from venues.htx.symbols import parse_stream, upper_ascii
+from venues.htx.symbols import parse_stream
 from venues.json_numbers import number
+from venues.names import upper_ascii
 
 E = TypeVar("E", m.FundingEntry, m.LiquidationEntry)
 

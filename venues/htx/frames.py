@@ -18,7 +18,8 @@ from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from venues.contract import EVERY_SYMBOL, Ack, Classified, Data, Notice, Reply, Stream, Unknown, VenueError
 from venues.htx import messages as m
-from venues.htx.symbols import TICKERS, parse_stream, upper_ascii
+from venues.htx.symbols import TICKERS, parse_stream
+from venues.names import upper_ascii
 
 FRAME_MAX_BYTES = 8 * 1024 * 1024
 """Largest frame accepted after decompression: forty times the largest known one, every ticker of spot."""

@@ -11,9 +11,9 @@ from venues.contract import Context
 from venues.htx import messages as m
 from venues.htx.normalise import reader
 from venues.htx.numbers import required
-from venues.htx.symbols import market_of, upper_ascii
+from venues.htx.symbols import market_of
 from venues.json_numbers import number
-from venues.names import future_name, option_name, perp_name, spot_name
+from venues.names import future_name, option_name, perp_name, spot_name, upper_ascii
 
 CONTRACT_STEP = "1"
 """Contracts are traded whole."""

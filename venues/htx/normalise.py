@@ -15,11 +15,12 @@ from marketdata.codec import UNDECODABLE
 from marketdata.decimals import is_whole
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Side, Ticker, Trade, VenueKline
-from venues.contract import Context, Normaliser
+from venues.contract import Context, Normaliser, canonical
 from venues.htx import messages as m
 from venues.htx.numbers import quote_side, required
-from venues.htx.symbols import parse_stream, upper_ascii
+from venues.htx.symbols import parse_stream
 from venues.json_numbers import levels, number
+from venues.names import upper_ascii
 
 T = TypeVar("T")
 
@@ -48,10 +49,6 @@ def reader(shape: type[T], what: str) -> Callable[[bytes | Raw], T]:
             raise UnparsableFrame(f"not a {what} of HTX: {exc}") from None
 
     return read
-
-
-def canonical(ctx: Context) -> str:
-    return ctx.instrument.instrument if ctx.instrument is not None else ""
 
 
 def own_stream(name: str, ctx: Context) -> str:

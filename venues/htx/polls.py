@@ -7,13 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, LongShort, OpenInterest
-from venues.contract import Context
+from venues.contract import Context, canonical
 from venues.htx import messages as m
 from venues.htx import replies
-from venues.htx.normalise import INTERVALS, canonical, reader
+from venues.htx.normalise import INTERVALS, reader
 from venues.htx.numbers import ratio, required
-from venues.htx.symbols import market_of, upper_ascii
+from venues.htx.symbols import market_of
 from venues.json_numbers import number
+from venues.names import upper_ascii
 
 RATIO_KINDS = {"elite_account_ratio": "top_account", "elite_position_ratio": "top_position"}
 """End of the path and our name for the ratio. The venue has none of all traders."""

@@ -11,8 +11,8 @@ from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from venues.htx import messages as m
 from venues.htx.numbers import half
-from venues.htx.symbols import upper_ascii
 from venues.json_numbers import number
+from venues.names import upper_ascii
 
 _reply = msgspec.json.Decoder(m.Reply).decode
 _parts = msgspec.json.Decoder(list[Raw]).decode

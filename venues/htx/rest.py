@@ -16,7 +16,8 @@ from venues.htx.book_frames import parse_snapshot
 from venues.htx.instruments import parse_contract, parse_symbol
 from venues.htx.normalise import reader, statistics
 from venues.htx.polls import long_short, open_interest, ratio_kind
-from venues.htx.symbols import market_of, parse_stream, upper_ascii
+from venues.htx.symbols import market_of, parse_stream
+from venues.names import upper_ascii
 
 _read_tickers = reader(list[m.TickersEntry], "tickers reply")
 

@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from marketdata.types import Market
 from venues.contract import EVERY_SYMBOL, Stream
+from venues.names import lower_ascii, upper_ascii
 
 _PATTERNS: tuple[tuple[re.Pattern[str], Market], ...] = (
     (re.compile(r"[A-Z0-9]+-USDT"), "perp"),
@@ -50,15 +51,6 @@ _NAME = re.compile(r"market\.(?P<symbol>[^.]+(\.\d+)?)\.(?P<kind>[a-z].*)", re.D
 _TOPIC = re.compile(r"public\.(?P<symbol>[^.]+(\.\d+)?)\.(?P<topic>[a-z_]+)", re.DOTALL)
 
 TICKERS = Stream("market.tickers", "tickers", EVERY_SYMBOL)
-
-
-def lower_ascii(symbol: str) -> str:
-    """Only ASCII letters change, so that it can be undone for any symbol."""
-    return symbol.encode().lower().decode()
-
-
-def upper_ascii(symbol: str) -> str:
-    return symbol.encode().upper().decode()
 
 
 def market_of(symbol: str) -> Market | None:

@@ -9,7 +9,7 @@ import msgspec
 from marketdata.codec import UNDECODABLE
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Side, Trade
-from venues.contract import Context, Normaliser
+from venues.contract import Context, Normaliser, canonical
 from venues.json_numbers import number
 from venues.kraken.book import time_us
 from venues.kraken.messages import Envelope, TradeFrame
@@ -39,7 +39,7 @@ def trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
                 exchange=ctx.exchange,
                 market=ctx.market,
                 symbol=ctx.symbol,
-                instrument=ctx.instrument.instrument if ctx.instrument is not None else "",
+                instrument=canonical(ctx),
                 recv_time_ns=ctx.recv_time_ns,
                 trade_id=str(entry.trade_id),
                 price=price,

@@ -13,11 +13,11 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from marketdata.codec import UNDECODABLE
-from marketdata.decimals import is_whole, plain
+from marketdata.decimals import is_whole, plain, plain_or_absent
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Bbo, Side, Ticker, Trade, VenueKline
 from marketdata.units import units_of
-from venues.contract import Context, Normaliser
+from venues.contract import Context, Normaliser, canonical, foreign
 from venues.okx import messages as m
 
 T = TypeVar("T")
@@ -66,11 +66,6 @@ def frame_reader(shape: type[T], what: str) -> Callable[[bytes, Context], list[T
     return read
 
 
-def foreign(symbol: str, ctx: Context) -> UnparsableFrame:
-    """A frame that names another symbol than the stream it came on: nothing in it can be trusted."""
-    return UnparsableFrame(f"the stream is {ctx.symbol}'s but its payload says {symbol!r}")
-
-
 def by_row(shape: type[Row], what: str, rows: Callable[[Row, Context], Sequence[AnyRecord]]) -> Normaliser:
     """The normaliser of a channel whose elements name their symbol, each on its own."""
     read = frame_reader(shape, what)
@@ -84,14 +79,6 @@ def by_row(shape: type[Row], what: str, rows: Callable[[Row, Context], Sequence[
         return records
 
     return normalise
-
-
-def canonical(ctx: Context) -> str:
-    return ctx.instrument.instrument if ctx.instrument is not None else ""
-
-
-def plain_or_absent(value: str) -> str:
-    return plain(value) if value else ""
 
 
 def in_base(ctx: Context, amount: str, price: str, what: str) -> tuple[str, str]:

@@ -18,8 +18,8 @@ from marketdata.decimals import is_whole, is_zero, plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import LongShort
 from venues import contract as c
+from venues.contract import canonical
 from venues.okx import messages as m
-from venues.okx.normalise import canonical
 
 PERIOD: Final = "5m"
 PERIODS_MS: Final = {"5m": 300_000, "1H": 3_600_000, "1D": 86_400_000}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from marketdata.decimals import is_whole, plain
+from marketdata.decimals import is_whole, plain, plain_or_absent
 from marketdata.errors import UnparsableFrame
 from marketdata.types import AnyRecord, Funding, Liquidation, MarkPrice, OpenInterest
-from venues.contract import Context, Normaliser
+from venues.contract import Context, Normaliser, canonical
 from venues.okx import messages as m
-from venues.okx.normalise import SIDES, by_row, canonical, frame_reader, in_base, plain_or_absent
+from venues.okx.normalise import SIDES, by_row, frame_reader, in_base
 
 
 def mark_price_rows(msg: m.MarkPriceMsg, ctx: Context) -> Sequence[MarkPrice]:
