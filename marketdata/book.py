@@ -34,6 +34,9 @@ PENDING_MAX = 128
 FLOAT_DIGITS = 15
 """Significant decimal digits a float holds exactly."""
 
+WHOLE = 1 << 62
+"""Limit of a snapshot that holds every level there is."""
+
 _decode_levels = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
@@ -277,9 +280,11 @@ Checked = tuple[
 class LevelBook:
     """Both sides of one book. Knows nothing of sequences: see `marketdata.book_feed`."""
 
-    __slots__ = ("asks", "bids")
+    __slots__ = ("asks", "bids", "depth")
 
-    def __init__(self, levels_max: int = 5000, window: int = WINDOW) -> None:
+    def __init__(self, levels_max: int = 5000, window: int = WINDOW, depth: int = 0) -> None:
+        self.depth = depth
+        """Levels a side that the venue keeps up to date, see `keep_best`; 0: all."""
         self.bids = BookSide(True, levels_max, window)
         self.asks = BookSide(False, levels_max, window)
 
@@ -296,6 +301,8 @@ class LevelBook:
             self.bids.put(bids, bid_keys, bid_sizes)
         if ask_keys:
             self.asks.put(asks, ask_keys, ask_sizes)
+        if self.depth:
+            self.keep_best(self.depth)
 
     def apply(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """`check` and `put`. Raises ImplausibleValue before anything is changed."""
@@ -315,6 +322,8 @@ class LevelBook:
         most = limit or max(len(bids), len(asks))
         self.bids.replace(bids, complete=len(bids) < most or not bids)
         self.asks.replace(asks, complete=len(asks) < most or not asks)
+        if self.depth:
+            self.keep_best(self.depth)
 
     def clear(self) -> None:
         """No levels, nothing known."""
@@ -359,10 +368,10 @@ class LevelBook:
         return f'["{self.bids.edge_price}","{self.asks.edge_price}",{self.bids.dump()},{self.asks.dump()}]'.encode()
 
     @classmethod
-    def load(cls, payload: bytes, levels_max: int = 5000, window: int = WINDOW) -> LevelBook:
+    def load(cls, payload: bytes, levels_max: int = 5000, window: int = WINDOW, depth: int = 0) -> LevelBook:
         """The book that `dump` wrote."""
         bid_edge, ask_edge, bids, asks = _decode_dump(payload)
-        book = cls(levels_max, window)
+        book = cls(levels_max, window, depth)
         book.bids.restore(bids, bid_edge)
         book.asks.restore(asks, ask_edge)
         return book

@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from marketdata.book import LevelBook
+from marketdata.book import WHOLE, LevelBook
 from marketdata.book_feed import (
     Apply,
     BookFeed,
@@ -74,8 +74,6 @@ FAILURES = {
 """How a failure is counted, by the first words of what is said of it."""
 ID_END = 1 << 63
 """Ids and times of books are kept as integers of 64 bits; what does not fit was never one."""
-WHOLE = 1 << 62
-"""Depth of a book whose stream holds every level there is."""
 
 _compress = zstandard.ZstdCompressor(level=1).compress
 _decompress = zstandard.ZstdDecompressor().decompress
@@ -120,7 +118,7 @@ class LiveBook:
         self.writer = BookWriter(self.name, encoding=encoding)
         self.records = BookRecords(self.name, key, encoding)
         self.feed: BookFeed[bytes] = new_feed(self.venue.book_sync())
-        self.levels = LevelBook(settings.levels_max, settings.window_levels)
+        self.levels = LevelBook(settings.levels_max, settings.window_levels, self.venue.book_depth)
         self.units: Units | None = None
         """Of a venue that quotes contracts; None until the instrument is known."""
         self.published: BookState | None = None
@@ -155,7 +153,9 @@ class LiveBook:
         """Become what `dump` wrote."""
         saved = _decode_saved(_decompress(blob))
         self.feed = load_feed(self.venue.book_sync(), saved.feed)
-        self.levels = LevelBook.load(saved.levels, self.settings.levels_max, self.settings.window_levels)
+        self.levels = LevelBook.load(
+            saved.levels, self.settings.levels_max, self.settings.window_levels, self.venue.book_depth
+        )
         self._name_instrument(saved.instrument)
         if saved.multiplier:
             self._use_units(Units(saved.multiplier, saved.inverse))
@@ -209,8 +209,6 @@ class LiveBook:
             out.append(self.records.delta(first, last, epoch, event_time_us, recv_ns, bids, asks, flags))
         if outcome is Outcome.APPLY:
             self.levels.put(checked)
-            if self.venue.book_depth:
-                self.levels.keep_best(self.venue.book_depth)
             self.update_id, self.epoch = str(last), self.feed.epoch
             self._verified(recv_ns, event_time_us)
         else:
@@ -337,8 +335,6 @@ class LiveBook:
             if isinstance(step, Apply):
                 update: Update[bytes] = step.update
                 self.levels.apply(*self._read_update(update.payload))
-                if self.venue.book_depth:
-                    self.levels.keep_best(self.venue.book_depth)
                 self.update_id, self.epoch = str(update.last), self.feed.epoch
                 self._verified(recv_ns, update.event_time_us)
             elif isinstance(step, Replace):
@@ -370,8 +366,6 @@ class LiveBook:
             if self.venue.converts_books:
                 bids, asks = self._base(bids), self._base(asks)
             self.levels.replace(bids, asks, limit or int(origin))
-        if self.venue.book_depth:
-            self.levels.keep_best(self.venue.book_depth)
 
     def _verified(self, recv_ns: str, event_time_us: int) -> None:
         self.verified_ns = recv_ns

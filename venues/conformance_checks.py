@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 from msgspec import Struct
 
-from marketdata.book import LevelBook
+from marketdata.book import WHOLE, LevelBook
 from marketdata.book_feed import Apply, BookFeed, Hole, Outcome, Replace
 from marketdata.book_overlap import new_feed
 from marketdata.candle import Sums
@@ -19,9 +19,6 @@ from marketdata.continuity import Continuity, Verdict
 from marketdata.decimals import rescale, same, to_text, to_units
 from marketdata.types import Bbo, Level, Trade, VenueKline
 from venues.contract import BookFrame, PassedId, SnapshotFrame, StreamRules, Venue
-
-WHOLE = 1 << 62
-"""Depth of a book whose stream holds every level there is."""
 
 CONNECTION = "file"
 """A sequence file is one connection."""
@@ -89,8 +86,7 @@ class BookCheck:
         self._venue, self._symbol, self._report, self._complain = venue, symbol, report, complain
         self._feed: BookFeed[BookFrame | SnapshotFrame] = new_feed(venue.book_sync())
         self._feed.connected(CONNECTION)
-        self._levels = LevelBook()
-        self._depth = venue.book_depth
+        self._levels = LevelBook(depth=venue.book_depth)
         self._bridging = False
         self._ours: dict[int, Quote] = {}
         self._theirs: dict[int, Quote] = {}
@@ -138,10 +134,9 @@ class BookCheck:
             elif isinstance(step, Replace):
                 payload = step.payload
                 if self._venue.book_depth:  # whoever recorded may have asked for fewer levels than we do
-                    self._depth = min(self._venue.book_depth, max(len(payload.bids), len(payload.asks)))
-                limit = payload.limit if isinstance(payload, SnapshotFrame) else self._depth or WHOLE
+                    self._levels.depth = min(self._venue.book_depth, max(len(payload.bids), len(payload.asks)))
+                limit = payload.limit if isinstance(payload, SnapshotFrame) else self._levels.depth or WHOLE
                 self._levels.replace(payload.bids, payload.asks, limit)
-                self._keep_best()
                 self._bridging = True
                 self._examine(step.snapshot_id, payload)
             elif isinstance(step, Apply):
@@ -149,15 +144,10 @@ class BookCheck:
 
     def _apply(self, frame: BookFrame | SnapshotFrame) -> None:
         self._levels.apply(frame.bids, frame.asks)
-        self._keep_best()
         if self._bridging:
             self._bridging = False
             self._report.books_bridged += 1
         self._examine(frame.envelope.last_id, frame)
-
-    def _keep_best(self) -> None:
-        if self._depth:
-            self._levels.keep_best(self._depth)
 
     def _examine(self, update_id: int, frame: BookFrame | SnapshotFrame) -> None:
         """After each change of the book: crossed? the venue's quotes? its checksum?"""
