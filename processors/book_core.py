@@ -241,7 +241,7 @@ class LiveBook:
         frame = self.venue.parse_snapshot(source.value)
         _check_envelope(frame.envelope.last_id, frame.envelope.last_id, None, frame.envelope.event_time_us)
         if self.venue.converts_books:
-            self._base(frame.bids)  # refuses what could not be converted later
+            self._base(())  # refuses what could not be converted later
         self.levels.check(frame.bids, frame.asks)
         limit = dict(source.headers).get(LIMIT_HEADER, b"%d" % frame.limit)
         if not limit.isdigit():
