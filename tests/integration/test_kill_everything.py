@@ -5,6 +5,7 @@ What the exchange sent while ingest was dead must be named in md.gap; all else m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -71,23 +72,29 @@ def stack(tmp_path: Path) -> Iterator[LocalRun]:
 def test_nothing_is_lost_doubled_or_made_up(stack: LocalRun, service: ServiceFactory) -> None:
     config = load(stack.data_dir / "run" / "config.yaml", env={})
     exchange = config.exchanges["binance"]["spot"].rest_url
-    tables = Tables(config)
-    sleep_into_minute(3)
-    for name in (*PROCESSORS, "clickhouse-sink", "redis-sink", "kafka"):
-        kill(stack, name)
-    stop_and_continue(stack, "klines")
-    sleep_into_minute(3)
-    kill(stack, "ingest")
-    sleep_into_minute(6)
-    stack.client().stop("ingest", "ingest")
+    with contextlib.closing(Tables(config)) as tables:
+        sleep_into_minute(3)
+        for name in (*PROCESSORS, "clickhouse-sink", "redis-sink", "kafka"):
+            kill(stack, name)
+        stop_and_continue(stack, "klines")
+        # Before anything is lost: the minute that ingest dies in cannot be complete.
+        wait_until(lambda: complete_symbols(tables) == set(SYMBOLS), 3 * MINUTE_S, "a complete candle of each symbol")
+        kill(stack, "ingest")
+        sleep_into_minute(6)
+        stack.client().stop("ingest", "ingest")
 
-    raw = sort_raw(read_topics(config, RAW))
-    wait_until_empty(lambda: problems(raw, tables), 120)
-    assert_lost_is_named(raw, exchange, tables)
-    wait_until_empty(lambda: candle_problems(exchange, tables), 60)
-    assert_no_half_good_books(config)
-    assert_replay_is_equal(config, service, tables)
-    tables.close()
+        raw = sort_raw(read_topics(config, RAW))
+        wait_until_empty(lambda: problems(raw, tables), 120)
+        assert_lost_is_named(raw, exchange, tables)
+        wait_until_empty(lambda: candle_problems(exchange, tables), 60)
+        assert_no_half_good_books(config)
+        assert_replay_is_equal(config, service, tables)
+
+
+def complete_symbols(tables: Tables) -> set[str]:
+    """Symbols of which a candle is proven to hold every trade."""
+    rows = tables.rows("SELECT DISTINCT symbol FROM klines WHERE interval = '1m' AND is_closed AND complete")
+    return {symbol for (symbol,) in rows}
 
 
 def sleep_into_minute(second: float) -> None:
@@ -151,18 +158,17 @@ def candle_problems(exchange: str, tables: Tables) -> list[str]:
                   complete, reasons, gaps FROM klines WHERE interval = '1m' AND is_closed"""
     )
     found: list[str] = []
-    complete: set[str] = set()
     incomplete: set[str] = set()
     for symbol, open_time, *values, is_complete, reasons, gaps in rows:
-        (incomplete, complete)[is_complete].add(symbol)
         if not is_complete:
+            incomplete.add(symbol)
             if not reasons or ("gap" in reasons and not gaps):
                 found.append(f"{symbol} {open_time} is not complete and does not say why: {reasons} {gaps}")
             continue
         theirs = own_candle(exchange, symbol, open_time)
         if theirs is None or tuple(values) != theirs:
             found.append(f"{symbol} {open_time}: ours {values}, the exchange's {theirs}")
-    if complete != set(SYMBOLS):
+    if (complete := complete_symbols(tables)) != set(SYMBOLS):
         found.append(f"only {sorted(complete)} have a complete candle")
     if not incomplete:
         found.append("no candle is incomplete although capture began in the middle of one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
 from decimal import Decimal
@@ -153,28 +154,27 @@ def test_what_arrives_is_what_the_file_says(name: str, make_config: MakeConfig, 
     with running(service, config, *SINKS, *PROCESSORS, "simulator"), service("ingest", config):
         status = f"{config.exchanges['binance']['spot'].rest_url}/sim/status"
         wait_until(lambda: get_json(status)["state"] == "ended", 90, "the recording ends")
-        tables = Tables(config)
-        wait_until_empty(lambda: problems(sort_raw(read_topics(config, RAW)), tables), 60)
-        wait_until(
-            lambda: all("recording ended" in shown(redis, prefix, symbol).get("reason", "") for symbol in symbols),
-            60,
-            "Redis says that the recording ended",
-        )
-        assert_trades(trades, tables)
-        assert_books(books, tables)
-        assert_pushed_books(books, seen)
-        assert_candles(trades, tables)
-        assert tables.rows("SELECT * FROM gaps") == []
-        assert tables.rows("SELECT * FROM dead_letters") == []
-        if "kline" in channels:
-            # the session holds no whole minute: the venue's closed candles began before capture
+        with contextlib.closing(Tables(config)) as tables:
+            wait_until_empty(lambda: problems(sort_raw(read_topics(config, RAW)), tables), 60)
             wait_until(
-                lambda: len(tables.rows("SELECT DISTINCT symbol FROM kline_residuals")) == len(symbols),
-                20,
-                "our candles are compared with the venue's",
+                lambda: all("recording ended" in shown(redis, prefix, symbol).get("reason", "") for symbol in symbols),
+                60,
+                "Redis says that the recording ended",
             )
-            assert not tables.rows("SELECT * FROM kline_residuals WHERE ours_complete AND NOT matched")
-        tables.close()
+            assert_trades(trades, tables)
+            assert_books(books, tables)
+            assert_pushed_books(books, seen)
+            assert_candles(trades, tables)
+            assert tables.rows("SELECT * FROM gaps") == []
+            assert tables.rows("SELECT * FROM dead_letters") == []
+            if "kline" in channels:
+                # the session holds no whole minute: the venue's closed candles began before capture
+                wait_until(
+                    lambda: len(tables.rows("SELECT DISTINCT symbol FROM kline_residuals")) == len(symbols),
+                    20,
+                    "our candles are compared with the venue's",
+                )
+                assert not tables.rows("SELECT * FROM kline_residuals WHERE ours_complete AND NOT matched")
     seen.close()
     redis.close()
 
