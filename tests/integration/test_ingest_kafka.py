@@ -294,12 +294,17 @@ def test_wishes_are_followed_live(config: Config, broker: Broker, service: Servi
 
 
 def test_rules_select_and_others_decide(config: Config, broker: Broker, service: ServiceFactory) -> None:
-    """A rule brings symbols in and says so in control.subscription; who decides otherwise there wins."""
+    """A rule brings symbols in and says so in control.subscription; who decides otherwise there wins.
+
+    Which four of five symbols turn over most is the market's affair; that one of the two no pattern names is among
+    them is not.
+    """
     prefix = config.environment.topic_prefix
     values = config.model_dump()
     spot = values["exchanges"]["binance"]["spot"]
     spot |= {"symbols": ["BTCUSDT"], "channels": ["trade"]}
-    spot["select"] = [{"patterns": ["S*", "X*"], "channels": ["trade", "ticker"]}, {"top": 2, "quotes": ["USDT"]}]
+    spot["select"] = [{"patterns": ["S*", "X*"], "channels": ["trade", "ticker"]}, {"top": 4, "quotes": ["USDT"]}]
+    values["simulator"]["symbols"] = [*SYMBOLS, "XRPUSDT", "ADAUSDT"]
     ruled = Config.model_validate(values)
     with service("simulator", ruled) as simulator, service("ingest", ruled) as ingest:
         simulator.wait_ready()
@@ -322,9 +327,10 @@ def test_rules_select_and_others_decide(config: Config, broker: Broker, service:
     with service("simulator", ruled) as simulator, service("ingest", ruled) as ingest:
         simulator.wait_ready()
         ingest.wait_ready()
-        until(lambda: ingest.total(captured) >= len(newest) - 1, "the same as before")
+        until(lambda: ingest.total(captured) >= 3, "the selection again")
         more_frames(ingest, 50)
-        assert ingest.total(captured) == len(newest) - 1
         assert ingest.stop() == 0
-    again = accounting.read_topics(ruled, ["control.subscription"])
-    assert {m.key: json.loads(m.value) for m in again} == newest
+    again = {m.key: m.value for m in accounting.read_topics(ruled, ["control.subscription"])}
+    for name in ("BTCUSDT", "SOLUSDT", "XRPUSDT"):
+        key = f"binance.spot.{name}"
+        assert json.loads(again[key]) == newest[key]
