@@ -14,17 +14,18 @@ from marketdata.types import Level
 
 _pairs = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _EMPTY = (b"", b"null")
+_NO_NUMBER = (*_EMPTY, b'""')
 _SPACE = b" \t\r\n"
 _PLAIN = b"0123456789.,[]"
 
 
 def number(raw: Raw) -> str:
-    """A JSON number (or a string holding one) in plain notation. "" for null and for what is absent.
+    """A JSON number (or a string holding one) in plain notation. "" for null, an empty string and what is absent.
 
     Raises UnparsableFrame on anything else.
     """
     text = bytes(raw)
-    if text in _EMPTY:
+    if text in _NO_NUMBER:
         return ""
     if text[:1] == b'"':
         text = text[1:-1]
