@@ -165,9 +165,35 @@ def test_a_frame_that_proves_nothing_is_refused(raw: bytes) -> None:
         book_envelope(raw)
 
 
+@pytest.mark.parametrize("action", ["snapshot", "update"])
+@pytest.mark.parametrize("side", ["asks", "bids"])
+def test_a_side_that_is_null_or_absent_is_empty(action: str, side: str) -> None:
+    """Whatever `book_envelope` takes for a link of the chain has levels that can be read."""
+    whole = parse_book(frame(action))
+    nulled: dict[str, Any] = {side: None}
+    emptied: dict[str, Any] = {side: []}
+    for raw in (frame(action, "", **nulled), frame(action, side)):
+        assert parse_book(raw) == whole._replace(**emptied)
+        assert book_envelope(raw) == whole.envelope
+
+
 @pytest.mark.parametrize(
-    "level", [["1e5", "1"], ["1", "-1"], ["1"], [], ["1", ""], ["", "1"], ["٣", "1"], ["1", "NaN"]]
+    ("level", "expected"),
+    [
+        (["8.40935e4", "667.16"], ("84093.5", "667.16")),
+        (["0.00001", "1E-7"], ("0.00001", "0.0000001")),
+        (["5e+3", "0e-8"], ("5000", "0.00000000")),
+    ],
 )
+def test_a_level_with_an_exponent_is_rewritten_each_time(level: list[str], expected: tuple[str, str]) -> None:
+    raw = frame(asks=[[*level, "0", "1"]])
+    for _ in range(2):  # the layout must not pass for one that needs no rewriting
+        parse_book(frame())
+        assert parse_book(raw).asks == [expected]
+    assert parse_snapshot(REPLY.replace(b'"84093.5", "667.16"', json.dumps(level)[1:-1].encode())).asks == [expected]
+
+
+@pytest.mark.parametrize("level", [["x", "1"], ["1", "-1"], ["1"], [], ["1", ""], ["", "1"], ["٣", "1"], ["1", "NaN"]])
 def test_a_level_that_is_no_plain_number_is_refused(level: list[str]) -> None:
     parse_book(frame())  # the layout is known: what is left is for the book to refuse
     with pytest.raises(BadData):
@@ -181,6 +207,8 @@ def test_a_rest_book() -> None:
     snapshot = parse_snapshot(REPLY)
     assert snapshot.envelope == (342177337872, 1790439595900000) == snapshot_envelope(REPLY)
     assert (snapshot.bids, snapshot.asks, snapshot.limit) == ([("84093.4", "0")], [("84093.5", "667.16")], 0)
+    emptied = parse_snapshot(REPLY.replace(b'"bids": [[', b'"bids": null, "x": [['))
+    assert emptied == snapshot._replace(bids=[])
 
 
 @pytest.mark.parametrize(

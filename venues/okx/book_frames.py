@@ -10,6 +10,7 @@ import msgspec
 
 from marketdata.book import LevelBook
 from marketdata.codec import UNDECODABLE
+from marketdata.decimals import plain
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Level
 from venues.contract import BookEnvelope, BookFrame, SnapshotEnvelope, SnapshotFrame
@@ -27,26 +28,28 @@ _price_and_size: Callable[[list[str]], Level] = itemgetter(0, 1)
 _NUMBERS = b'0123456789.,"[]'
 _RESTS_MAX = 20_000
 _plain_rests: set[bytes] = set()
-"""What remains of a frame without digits and list punctuation. A frame whose rest was seen in a checked one holds
-nothing but digits and dots in its levels, so that it need not be checked again; what is made of digits and dots and yet
-no number is refused by whoever turns it into one."""
+"""What remains of a frame without digits and list punctuation. A frame whose rest was seen in one in plain notation
+holds nothing but digits and dots in its levels, so that there is nothing to rewrite; what is made of digits and dots
+and yet no number is refused by whoever turns it into one."""
 
 
 def parse_book(frame: bytes) -> BookFrame:
-    """A frame of `books` or `books-l2-tbt`. Raises UnparsableFrame, also when a level is not in plain notation."""
+    """A frame of `books` or `books-l2-tbt`; levels that are not in plain notation are rewritten. Raises
+    UnparsableFrame."""
     try:
         action, data = msgspec.structs.astuple(_decode_frame(frame))
         (msg,) = data
-        bids, asks = list(map(_price_and_size, msg.bids)), list(map(_price_and_size, msg.asks))
+        bids, asks = list(map(_price_and_size, msg.bids or ())), list(map(_price_and_size, msg.asks or ()))
     except (*UNDECODABLE, ValueError, IndexError) as exc:
         raise UnparsableFrame(f"not a book frame of OKX: {exc}") from None
     rest = frame.translate(None, _NUMBERS)
     if rest not in _plain_rests:
-        _check_plain(bids)
-        _check_plain(asks)
-        if len(_plain_rests) >= _RESTS_MAX:
-            _plain_rests.clear()
-        _plain_rests.add(rest)
+        as_sent = bids, asks
+        bids, asks = _plain(bids), _plain(asks)
+        if as_sent == (bids, asks):
+            if len(_plain_rests) >= _RESTS_MAX:
+                _plain_rests.clear()
+            _plain_rests.add(rest)
     return BookFrame(_envelope(action, msg), bids, asks, msg.checksum or None)
 
 
@@ -95,12 +98,10 @@ def read_levels(body: bytes) -> tuple[m.BookMsg, list[Level], list[Level]]:
     """A REST book with or without ids, its bids and asks. Raises UnparsableFrame."""
     try:
         (msg,) = _decode_reply(body).data
-        bids, asks = list(map(_price_and_size, msg.bids)), list(map(_price_and_size, msg.asks))
+        bids, asks = list(map(_price_and_size, msg.bids or ())), list(map(_price_and_size, msg.asks or ()))
     except (*UNDECODABLE, ValueError, IndexError) as exc:
         raise UnparsableFrame(f"not a book of OKX: {exc}") from None
-    _check_plain(bids)
-    _check_plain(asks)
-    return msg, bids, asks
+    return msg, _plain(bids), _plain(asks)
 
 
 def snapshot_envelope(body: bytes) -> SnapshotEnvelope:
@@ -114,13 +115,9 @@ def snapshot_envelope(body: bytes) -> SnapshotEnvelope:
     return SnapshotEnvelope(ids.seqId, ids.ts * 1000)
 
 
-def _check_plain(levels: Sequence[Level]) -> None:
-    """Raises UnparsableFrame unless every price and quantity is digits with at most one dot."""
-    for level in levels:
-        for number in level:
-            whole, dot, fraction = number.partition(".")
-            if not (number.isascii() and whole.isdigit() and (fraction.isdigit() if dot else True)):
-                raise UnparsableFrame(f"book level {level!r} is not in plain decimal notation")
+def _plain(levels: Sequence[Level]) -> list[Level]:
+    """Raises UnparsableFrame on what is no number."""
+    return [(plain(price), plain(size)) for price, size in levels]
 
 
 # --- checksum ----------------------------------------------------------------------------------------

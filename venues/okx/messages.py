@@ -82,9 +82,9 @@ class TradeMsg(Struct, gc=False):
 class BboMsg(Struct, gc=False):
     """`bbo-tbt`: [price, size, "0", orders], nothing for an empty side. 2022: no `seqId`."""
 
-    asks: list[list[str]]
-    bids: list[list[str]]
     ts: int
+    asks: list[list[str]] | None = None
+    bids: list[list[str]] | None = None
     seqId: int | None = None
     instId: str = ""
 
@@ -169,9 +169,9 @@ class LiquidationMsg(Struct, gc=False):
 class PartialBookMsg(Struct, gc=False):
     """`books5`, `books50-l2-tbt`, `books-rpi` (whose third column is a quantity)."""
 
-    asks: list[list[str]]
-    bids: list[list[str]]
     ts: int
+    asks: list[list[str]] | None = None
+    bids: list[list[str]] | None = None
 
 
 class PriceLimitMsg(Struct, gc=False):
@@ -226,11 +226,15 @@ class BookIds(Struct, gc=False):
 
 
 class BookMsg(Struct, gc=False):
-    """The same with its levels: [price, size, "0", orders]; before 2022-06 without sequence ids."""
+    """The same with its levels: [price, size, "0", orders]; before 2022-06 without sequence ids.
 
-    asks: list[list[str]]
-    bids: list[list[str]]
+    A side that is null or absent is an empty one, for what `BookIds` accepts must have levels that can be read: else
+    ingest holds a chain of ids for whole that has a gap for those who read the levels.
+    """
+
     ts: int
+    asks: list[list[str]] | None = None
+    bids: list[list[str]] | None = None
     seqId: int | None = None
     prevSeqId: int | None = None
     checksum: int = 0
