@@ -118,7 +118,7 @@ def test_ids_beyond_64_bits_and_exponents() -> None:
         ("tickers", TICKER | {"last": "x"}),
         ("bbo-tbt", {"asks": [["1"]], "bids": [], "ts": "1"}),
         ("bbo-tbt", {"asks": [], "bids": [], "ts": "1", "instId": "BTC-USDT"}),
-        ("bbo-tbt", {"asks": [], "ts": "1"}),
+        ("bbo-tbt", {"asks": [], "bids": []}),
         ("candle1m", ["1790439540000", "1", "1", "1", "1", "1", "1", "1"]),  # 8 values
         ("candle1m", ["1790439540000", "1", "1", "1", "1", "1", "1", "1", "2"]),  # confirm is 0 or 1
         ("candle1m", ["", "1", "1", "1", "1", "1", "1", "1", "1"]),
@@ -127,7 +127,7 @@ def test_ids_beyond_64_bits_and_exponents() -> None:
         ("funding-rate", {"instId": "BTC-USDT-SWAP", "fundingRate": "0.1", "fundingTime": ""}),
         ("funding-rate", {"instId": "BTC-USDT-SWAP", "fundingRate": "0.1", "fundingTime": "1", "ts": "x"}),
         ("open-interest", {"instId": "BTC-USDT-SWAP", "oi": "1", "ts": "1"}),
-        ("books5", {"asks": [], "ts": "1"}),
+        ("books5", {"asks": [], "bids": []}),
     ],
 )
 def test_a_frame_that_cannot_be_accepted_is_refused(channel: str, row: Any) -> None:
@@ -166,8 +166,9 @@ def test_units_are_needed_where_the_venue_says_so_and_nowhere_else() -> None:
     assert find_venue("okx", "perp").unit_channels == {"trade", "agg_trade", "book", "bbo", "ticker", "liquidation"}
 
 
-def test_an_empty_side_and_no_last_size() -> None:
-    (bbo,) = normalise(frame("bbo-tbt", {"asks": [], "bids": [], "ts": "1", "seqId": 7}), SWAP)
+@pytest.mark.parametrize("sides", [{"asks": [], "bids": []}, {"asks": None, "bids": None}, {}])
+def test_an_empty_side_and_no_last_size(sides: dict[str, Any]) -> None:
+    (bbo,) = normalise(frame("bbo-tbt", sides | {"ts": "1", "seqId": 7}), SWAP)
     assert isinstance(bbo, Bbo)
     assert (bbo.bid_price, bbo.bid_quantity, bbo.ask_price, bbo.raw_ask_quantity, bbo.update_id) == (
         "",
@@ -196,6 +197,13 @@ def test_a_candle_is_closed_when_the_venue_says_so(bar: str, interval: str, leng
     assert (k.volume, k.raw_volume, k.quote_volume, k.trade_count) == ("10.4037", "1040.37", "1069603.34883", -1)
     (k,) = normalise(frame(f"candle{bar}", row, symbol="BTC-USDT"), SPOT)
     assert (k.volume, k.raw_volume, k.quote_volume) == ("1040.37", "", "1069603.34883")
+
+
+def test_columns_that_come_to_stand_behind_those_we_know_change_nothing() -> None:
+    row = ["1790380800000", "3", "4", "2", "3.5", "1040.37", "10.4037", "1069603.34883", "1"]
+    known = normalise(frame("candle1m", row), SWAP)
+    assert normalise(frame("candle1m", [*row, "0.5"]), SWAP) == known
+    assert normalise(frame("candle1m", [*row, "x", ""]), SWAP) == known
 
 
 @pytest.mark.parametrize("bar", ["6H", "12H", "1D", "2D", "1W", "1M", "1Wutc", "1Mutc"])

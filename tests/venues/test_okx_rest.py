@@ -136,6 +136,13 @@ def test_ratios_of_periods_that_are_over_oldest_first(kind: str) -> None:
     assert len(polled(kind, *rows, recv_ms=1_790_439_600_001)) == 3
 
 
+@pytest.mark.parametrize("kind", [s.kind for s in STATISTICS])
+def test_columns_that_come_to_stand_behind_those_we_know_change_nothing(kind: str) -> None:
+    row = ["1790439000000", "8", "2"] if kind == "taker_volume" else ["1790439000000", "8"]
+    (known,) = polled(kind, row)
+    assert polled(kind, [*row, "5"]) == polled(kind, [*row, "x", ""]) == [known]
+
+
 def test_what_was_sold_comes_first() -> None:
     (record,) = polled("taker_volume", ["1790439000000", "8", "2"])
     assert (record.ratio, record.long, record.short) == ("0.25000000", "2", "8")

@@ -158,7 +158,7 @@ def _bbo(msg: m.BboMsg, ctx: Context) -> Bbo:
     )
 
 
-def _quote(side: list[list[str]], ctx: Context) -> tuple[str, str, str]:
+def _quote(side: list[list[str]] | None, ctx: Context) -> tuple[str, str, str]:
     """Price, quantity and the venue's own quantity of a side's best level; "" for an empty side."""
     if not side:
         return "", "", ""
@@ -216,9 +216,11 @@ def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
 
 def kline_rows(row: list[str], bar: str, ctx: Context) -> Sequence[VenueKline]:
     """[ts, o, h, l, c, vol, volCcy, volCcyQuote, confirm]. Before 2022-09 the last two were not there: such a candle
-    never says that it is closed. Volumes are the venue's, in base coin as they come: see the module's text.
+    never says that it is closed. What may come to stand behind them means nothing to us. Volumes are the venue's, in
+    base coin as they come: see the module's text.
     """
-    if len(row) not in (7, 9) or not is_whole(row[0]) or row[8:] not in ([], ["0"], ["1"]):
+    confirm = row[8:9]
+    if (len(row) < 9 and len(row) != 7) or not is_whole(row[0]) or confirm not in ([], ["0"], ["1"]):
         raise UnparsableFrame(f"a candle row of {len(row)} values: {row[:9]!r}")
     is_spot = ctx.market == "spot"
     opened = int(row[0])
@@ -247,7 +249,7 @@ def kline_rows(row: list[str], bar: str, ctx: Context) -> Sequence[VenueKline]:
             trade_count=-1,
             taker_buy_volume="",
             taker_buy_quote_volume="",
-            is_closed=row[8:] == ["1"],
+            is_closed=confirm == ["1"],
             raw_volume="" if is_spot else volume,
         ),
     )

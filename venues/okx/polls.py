@@ -1,7 +1,8 @@
 """Long/short ratios of OKX contracts, which only REST has.
 
 Source: https://www.okx.com/docs-v5/en/#trading-statistics (March 2026). Rows are [begin of the period, value..], newest
-first, and the newest one is still growing: a row becomes a record once its period is over.
+first, and the newest one is still growing: a row becomes a record once its period is over. What may come to stand
+behind the values means nothing to us.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ def _record(
     row: list[str], statistic: Statistic, period: str, until_ms: int, ctx: c.Context
 ) -> Iterator[LongShort]:  # fmt: skip
     wanted = 3 if statistic.kind == "taker_volume" else 2
-    if len(row) != wanted or not is_whole(row[0]):
+    if len(row) < wanted or not is_whole(row[0]):
         raise UnparsableFrame(f"a row of {statistic.kind} is {row[:4]!r}")
-    begin_ms, values = int(row[0]), [plain(value) for value in row[1:]]
+    begin_ms, values = int(row[0]), [plain(value) for value in row[1:wanted]]
     ratio, bought, sold = values[0], "", ""
     if statistic.kind == "taker_volume":
         sold, bought = values  # the venue names what was sold first
