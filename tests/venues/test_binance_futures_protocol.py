@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.polls import POLL_SHARE
 from marketdata.errors import BadData, ConfigError, InvariantError, UnparsableFrame
 from marketdata.topics import CHANNEL_TOPICS
+from runtime.config.ingest import Ingest
 from tests.frames import frames_dir
 from venues.binance.futures_protocol import (
     CHANNEL_STREAMS,
@@ -294,7 +296,7 @@ def asked(polls: list[Any]) -> list[tuple[str, str, str, dict[str, str], str, fl
     return [(p.channel, p.symbol, p.request.path, dict(p.request.query), p.request.pool, p.interval_s) for p in polls]
 
 
-PERIODS = {"period": "5m", "limit": "6"}
+PERIODS = {"period": "5m", "limit": "30"}
 
 
 def test_what_usd_margined_polls() -> None:
@@ -328,12 +330,14 @@ def test_what_coin_margined_polls_of_the_perpetual_alone() -> None:
 
 
 def test_periods_asked_for_outlast_the_turns_of_a_busy_budget() -> None:
-    """Every symbol's four ratios within the pool: how long a turn takes, against what one reply holds."""
+    """Every symbol's four ratios within what ingest leaves to polls: how long a turn takes, against what one reply
+    holds."""
     p = usd_margined()
-    symbols = [f"S{i}USDT" for i in range(1000)]
+    symbols = [f"S{i}USDT" for i in range(3000)]
     polls = p.polls(symbols, ["long_short"])
     pool = p.limits.rest_pools[polls[0].request.pool]
-    turn_s = sum(poll.request.weight for poll in polls) / pool.weight * pool.window_s
+    weight = pool.weight * Ingest().rest_budget_share * POLL_SHARE
+    turn_s = sum(poll.request.weight for poll in polls) / weight * pool.window_s
     assert int(polls[0].request.query["limit"]) * 300 > turn_s
 
 
