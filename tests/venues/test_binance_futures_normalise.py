@@ -89,7 +89,9 @@ def test_prints_that_are_no_trade_of_the_market_pass_under_their_id(kind: str) -
         USD_MARGINED.normalisers["trade"](frame.replace(b'"BTCUSDT"', b'"ETHUSDT"'), USD_CTX)
 
 
-@pytest.mark.parametrize("kind", [b'"X":"MARKET"', b'"X": "MARKET"', b'"X":""', b'"X":"\\u004dARKET"', b'"Y":"ADL"'])
+@pytest.mark.parametrize(
+    "kind", [b'"X":"MARKET"', b'"X": "MARKET"', b'"X":""', b'"X":null', b'"X":"\\u004dARKET"', b'"Y":"ADL"']
+)
 def test_trades_of_the_market_are_kept_however_they_are_written(kind: bytes) -> None:
     (record,) = USD_MARGINED.normalisers["trade"](TRADE.replace(b'"X":"MARKET"', kind), USD_CTX)
     assert isinstance(record, Trade)
@@ -126,9 +128,16 @@ def test_the_next_funding_time_moves_on_a_second_after_the_exchange() -> None:
     assert times["LPTUSDT"] == [1_000_000, 0, 4 * hour_us - 1_000_000]
 
 
-@pytest.mark.parametrize("absent", [b'"r":"","T":0', b'"r":"","T":1680652800000', b'"r":"0.1","T":0', b'"x":1'])
-def test_dated_contracts_have_no_funding(absent: bytes) -> None:
-    frame = b'{"e":"markPriceUpdate","E":1680652701000,"s":"BTCUSDT_230630","p":"28147.2","i":"",%s}' % absent
+@pytest.mark.parametrize("index", [b'"i":""', b'"i":null', b'"P":null'])
+@pytest.mark.parametrize(
+    "absent",
+    [
+        b'"r":"","T":0', b'"r":"","T":1680652800000', b'"r":"0.1","T":0', b'"x":1', b'"r":null,"T":null',
+        b'"r":null,"T":1680652800000', b'"r":"0.1","T":null', b'"r":"0.1"',
+    ],
+)  # fmt: skip
+def test_dated_contracts_have_no_funding(absent: bytes, index: bytes) -> None:
+    frame = b'{"e":"markPriceUpdate","E":1680652701000,"s":"BTCUSDT_230630","p":"28147.2",%s,%s}' % (index, absent)
     (record,) = USD_MARGINED.normalisers["mark_price"](frame, context("perp", "BTCUSDT_230630"))
     assert isinstance(record, MarkPrice)
     assert (record.mark_price, record.index_price, record.settle_price) == ("28147.2", "", "")

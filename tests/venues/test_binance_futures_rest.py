@@ -51,6 +51,8 @@ DATED = {"symbol": "BTCUSDT_251226", "contractType": "NEXT_QUARTER", "deliveryDa
         ({}, "BTC-USDT-PERP", 0, "TRADING"),
         ({"contractType": "TRADIFI_PERPETUAL", "status": "TRADING_HALT"}, "BTC-USDT-PERP", 0, "TRADING_HALT"),
         ({"contractType": "", "status": "PENDING_TRADING"}, "BTC-USDT-PERP", 0, "PENDING_TRADING"),
+        ({"contractType": None, "status": None, "contractStatus": None}, "BTC-USDT-PERP", 0, ""),
+        (DATED | {"contractType": None, "status": ""}, "BTC-USDT-26DEC25", 1766736000000000, ""),
         ({"contractType": "PERPETUAL_DELIVERING", "deliveryDate": 1766736000000}, "BTC-USDT-PERP", 0, "TRADING"),
         (DATED, "BTC-USDT-26DEC25", 1766736000000000, "TRADING"),
         (DATED | {"contractType": "NEXT_QUARTER_DELIVERING", "status": "SOMETHING_NEW"}, "BTC-USDT-26DEC25",
@@ -239,7 +241,9 @@ def test_an_empty_answer_is_one() -> None:
         ("/fapi/v1/fundingRate?symbol=X", b'[{"symbol":"X","fundingRate":"-0.1","fundingTime":5,"rateType":"N"}]',
          "funding", 1),
         ("/fapi/v1/premiumIndex", b'[{"symbol":"X","markPrice":"1","time":5,"lastFundingRate":"0","nextFundingTime":9},'
-         b'{"symbol":"Y","markPrice":"1","time":5,"lastFundingRate":"","nextFundingTime":0}]', "mark_price", 3),
+         b'{"symbol":"Y","markPrice":"1","time":5,"lastFundingRate":"","nextFundingTime":0},'
+         b'{"symbol":"Z","markPrice":"1","time":5,"indexPrice":null,"estimatedSettlePrice":null,"lastFundingRate":null,'
+         b'"nextFundingTime":null}]', "mark_price", 4),
     ],
 )  # fmt: skip
 def test_replies_are_told_by_path_or_shape(path: str, body: bytes, kind: str, records: int) -> None:

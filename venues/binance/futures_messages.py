@@ -19,7 +19,7 @@ class TradeKind(Struct, gc=False):
     s: str
     t: int
     T: int
-    X: str = ""
+    X: str | None = None
     """MARKET, or INSURANCE_FUND, ADL, NA: prints that are no trade of the market. Absent before 2021."""
 
 
@@ -40,12 +40,12 @@ class MarkPriceMsg(Struct, gc=False):
     E: int
     s: str
     p: str
-    i: str = ""
-    P: str = ""
+    i: str | None = None
+    P: str | None = None
     """Estimated settlement price."""
-    r: str = ""
+    r: str | None = None
     """Funding rate; absent or empty on dated contracts."""
-    T: int = 0
+    T: int | None = None
     """The NEXT funding time."""
 
 
@@ -118,11 +118,11 @@ class RestPremiumIndex(Struct, gc=False):
     symbol: str
     markPrice: str
     time: int
-    indexPrice: str = ""
-    estimatedSettlePrice: str = ""
-    lastFundingRate: str = ""
+    indexPrice: str | None = None
+    estimatedSettlePrice: str | None = None
+    lastFundingRate: str | None = None
     """The rate that will be exchanged at `nextFundingTime`; "" on dated contracts."""
-    nextFundingTime: int = 0
+    nextFundingTime: int | None = None
 
 
 class RestFundingRate(Struct, gc=False):
@@ -221,11 +221,10 @@ class ContractInfo(Struct, gc=False):
     """An entry of the futures' `exchangeInfo`, beyond what spot's has."""
 
     symbol: str
-    contractType: str
     deliveryDate: int
     marginAsset: str
-    pair: str = ""
-    contractStatus: str = ""
+    contractType: str | None = None
+    contractStatus: str | None = None
     """COIN-M, in place of `status`."""
     contractSize: Raw = Raw(b"")
     """COIN-M: quote currency per contract."""

@@ -39,7 +39,7 @@ def trade(frame: bytes, ctx: Context) -> Sequence[Trade | PassedId]:
         msg = _read_trade_kind(frame)
         if msg.s != ctx.symbol:
             raise foreign(msg.s, ctx)
-        if msg.X not in ("MARKET", ""):
+        if msg.X and msg.X != "MARKET":
             return (PassedId(str(msg.t), msg.T * 1000, "not_of_the_market"),)
     return shared.trade(frame, ctx)
 
@@ -65,9 +65,15 @@ def mark_price(frame: bytes, ctx: Context) -> Sequence[MarkPrice | Funding]:
 
 
 def mark_and_funding(
-    mark: str, index: str, settle: str, rate: str, next_funding_ms: int, time_us: int, ctx: Context
+    mark: str,
+    index: str | None,
+    settle: str | None,
+    rate: str | None,
+    next_funding_ms: int | None,
+    time_us: int,
+    ctx: Context,
 ) -> Sequence[MarkPrice | Funding]:
-    """A Funding only where there is a rate and a time to come: dated contracts have neither."""
+    """A Funding only where there is a rate and a time to come: dated contracts have neither. None and "": not told."""
     price = MarkPrice(
         exchange=ctx.exchange,
         market=ctx.market,
@@ -75,11 +81,11 @@ def mark_and_funding(
         instrument=canonical(ctx),
         recv_time_ns=ctx.recv_time_ns,
         mark_price=plain(mark),
-        index_price=plain_or_absent(index),
-        settle_price=plain_or_absent(settle),
+        index_price=plain_or_absent(index or ""),
+        settle_price=plain_or_absent(settle or ""),
         event_time_us=time_us,
     )
-    if not rate or next_funding_ms <= 0:
+    if not rate or not next_funding_ms or next_funding_ms < 0:
         return (price,)
     return price, funding(rate, next_funding_ms, False, time_us, ctx)
 

@@ -41,7 +41,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
         base=info.baseAsset,
         quote=info.quoteAsset,
         settle=info.quoteAsset,
-        status=info.status,
+        status=info.status or "",
         tick_size=_size(price.tickSize if price else ""),
         lot_size=_size(lot.stepSize if lot else ""),
         min_quantity=_size(lot.minQty if lot else ""),
@@ -59,7 +59,7 @@ def parse_contract(body: bytes, ctx: Context) -> Instrument:
         info = _read_contract(body)
     except UNDECODABLE as exc:
         raise UnparsableFrame(f"not a contract entry of Binance: {exc}") from None
-    dated = "PERPETUAL" not in info.contractType and info.symbol.rpartition("_")[2].isdigit()
+    dated = "PERPETUAL" not in (info.contractType or "") and info.symbol.rpartition("_")[2].isdigit()
     expiry_us = info.deliveryDate * 1000 if dated else 0
     try:
         name = (
@@ -73,7 +73,7 @@ def parse_contract(body: bytes, ctx: Context) -> Instrument:
         instrument,
         instrument=name,
         settle=info.marginAsset,
-        status=instrument.status or info.contractStatus,
+        status=instrument.status or info.contractStatus or "",
         expiry_us=expiry_us,
     )
 

@@ -341,7 +341,7 @@ class SymbolInfo(Struct, gc=False):
     symbol: str
     baseAsset: str
     quoteAsset: str
-    status: str = ""
+    status: str | None = None
     """COIN-M has `contractStatus` in its place."""
     filters: list[Filter] = []
 
