@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from marketdata.errors import BadData, UnparsableFrame
 from marketdata.types import Bbo, Funding, Instrument, Liquidation, MarkPrice, OpenInterest, Ticker, Trade, VenueKline
+from marketdata.validation import check_record
 from tests.frames import frames_dir
 from venues import find_venue
 from venues.contract import Context, Data
@@ -229,6 +230,33 @@ def test_numbers_keep_their_value_in_any_notation(value: Decimal, exponent: bool
         assert (Decimal(bbo.bid_price), Decimal(bbo.bid_quantity)) == (value, value)
     else:
         assert (bbo.bid_price, bbo.bid_quantity) == ("", "")
+
+
+# --- what is missing -------------------------------------------------------------------------------
+
+
+def test_a_trade_without_a_price_does_not_take_the_others_along() -> None:
+    """Validation refuses it alone, so that it stands in the dead letters and its id is not missed."""
+    entries = [TRADE, TRADE | {"trade_seq": 8, "price": None}, TRADE | {"trade_seq": 9, "price": 0.0}]
+    frame = notification("trades.BTC-PERPETUAL.100ms", entries)
+    good, *bad = find_venue("deribit", "perp").normalisers["trade"](frame, context("BTC-PERPETUAL", True))
+    check_record(good)  # type: ignore[arg-type]
+    assert [(trade.trade_id, trade.quantity) for trade in bad if isinstance(trade, Trade)] == [("8", ""), ("9", "")]
+    for trade in bad:
+        with pytest.raises(BadData, match="implausible"):
+            check_record(trade)  # type: ignore[arg-type]
+
+
+def test_null_says_as_little_as_nothing() -> None:
+    assert trades(liquidation=None) == trades()
+    assert ticker("BTC-PERPETUAL", **FULL, stats=None) == ticker("BTC-PERPETUAL", **FULL)
+
+
+def test_open_interest_in_usd_needs_the_mark_price() -> None:
+    """Everything else of the ticker stays."""
+    fields = FULL | {"mark_price": None}
+    assert [type(record) for record in ticker("BTC-PERPETUAL", True, **fields)] == [Ticker, Funding]
+    assert [type(record) for record in ticker("SOL_USDC-PERPETUAL", **fields)] == [Ticker, OpenInterest, Funding]
 
 
 # --- liquidations ----------------------------------------------------------------------------------

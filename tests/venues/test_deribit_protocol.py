@@ -134,6 +134,15 @@ def test_a_channel_the_market_has_not(market: str, channel: str) -> None:
         DeribitProtocol(market).streams(["BTC-PERPETUAL"], [channel])
 
 
+def test_a_volatility_the_venue_has_not() -> None:
+    """The venue takes the subscription and never sends: it must not count as delivering."""
+    option = DeribitProtocol("option")
+    with pytest.raises(ConfigError, match="not of SOL_USD"):
+        option.streams(["BTC_USD", "SOL_USD"], ["volatility"])
+    assert option.streams(["SOL_USD"], ["bbo"]) == []
+    assert "volatility" not in option.limits.quiet_channels
+
+
 @pytest.mark.parametrize("market", MARKETS)
 def test_what_is_subscribed_is_understood(market: str) -> None:
     symbols = {"perp": "BTC-PERPETUAL", "future": "BTC-25DEC26", "option": "BTC-25DEC26-76000-C", "spot": "BTC_USDC"}
@@ -191,6 +200,8 @@ STATE = {"timestamp": 1789344931639, "state": "open", "instrument_name": "BTC-PE
         (notification("platform_state", {"maintenance": True}), Notice("maintenance", '{"maintenance":true}')),
         (notification("instrument.state.any.any", STATE), Notice("instruments", json.dumps(STATE).replace(" ", ""))),
         (notification("instrument.state.any.any", STATE | {"instrument_name": "BTC-25DEC26"}), Alive()),
+        (reply(id=3, result=["a"], error=None), Ack(3, ("a",), True)),
+        (reply(id=1, error={"code": 10028, "message": None}), VenueError(1, "10028", "")),
         (
             notification("book.BTC-PERPETUAL.100ms", BOOK),
             Data(Stream("book.BTC-PERPETUAL.100ms", "book", "BTC-PERPETUAL"), 1789344931639),
@@ -260,6 +271,25 @@ def test_a_time_of_another_length_is_decoded(tail: bytes) -> None:
     head = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"quote.BTC-PERPETUAL","data":'
     protocol.classify(head + b'{"timestamp":1789344931639}}}')
     assert protocol.classify(head + tail) == DeribitProtocol("perp").classify(head + tail)
+
+
+@pytest.mark.parametrize(
+    ("name", "market"),
+    [
+        ("BTC-25DEC26", "future"),
+        ("BTC-25DEC26-76000-C", "option"),
+        ("BTC_USDC", "spot"),
+        ("BTC-FS-25DEC26_PERP", None),
+        ("BTC-CS-25DEC26-70000_75000", None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("channel", ["instrument.state.any.any", "instrument.creation.any.any"])
+def test_news_of_instruments_are_for_the_market_they_are_of(name: str | None, market: str | None, channel: str) -> None:
+    """Combos are no instruments of ours: they come all day, and each would cost a call for all metadata."""
+    frame = notification(channel, STATE | {"instrument_name": name})
+    asked = [each for each in MARKETS if isinstance(DeribitProtocol(each).classify(frame), Notice)]
+    assert asked == ([market] if market else [])
 
 
 # --- REST ------------------------------------------------------------------------------------------

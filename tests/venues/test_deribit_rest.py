@@ -186,6 +186,32 @@ def test_a_reply_of_no_shape_we_know(body: bytes) -> None:
         find_venue("deribit", "perp").read_rest("", body, Context("deribit", "perp", "", ""))
 
 
+@pytest.mark.parametrize(
+    ("state", "carried"),
+    [
+        ("open", True),
+        ("settlement", True),
+        ("locked", True),
+        ("halted", True),
+        ("delivered", False),
+        ("inactive", False),
+        ("archivized", False),
+    ],
+)
+@pytest.mark.parametrize("market", ["perp", "future", "option", "spot"])
+def test_an_instrument_is_captured_until_it_is_over(market: str, state: str, carried: bool) -> None:
+    """Every instrument is at `settlement` for a moment each day: to leave it then would lose its frames."""
+    assert (entry("perp", state=state).status in find_venue("deribit", market).tradable) is carried
+
+
+def test_metadata_with_nulls() -> None:
+    nulls: dict[str, Any] = dict.fromkeys(
+        ("tick_size_steps", "counter_currency", "settlement_currency", "option_type", "strike")
+    )
+    found = entry("perp", **nulls)
+    assert (found.tick_steps, found.settle, found.strike) == ([], "BTC", "")
+
+
 def test_an_error() -> None:
     body = b'{"jsonrpc":"2.0","error":{"code":13020,"message":"not_found"},"testnet":false}'
     reply = find_venue("deribit", "perp").read_rest(

@@ -51,7 +51,7 @@ def parse_book(frame: bytes) -> BookFrame:
 def _envelope(channel: str, ids: BookIds) -> BookEnvelope:
     if channel.split(".", 2)[1:2] != [ids.instrument_name]:
         raise UnparsableFrame(f"the channel is {channel!r} but its payload says {ids.instrument_name!r}")
-    if ids.type not in ("", "snapshot", "change"):
+    if ids.type and ids.type not in ("snapshot", "change"):
         raise UnparsableFrame(f"a book frame of type {ids.type[:40]!r}")
     is_snapshot = ids.type == "snapshot" or (not ids.type and ids.prev_change_id is None)
     prev = None if is_snapshot else ids.prev_change_id

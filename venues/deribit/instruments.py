@@ -35,10 +35,10 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
     if ctx.symbol and symbol != ctx.symbol:
         raise UnparsableFrame(f"the entry of {ctx.symbol} says {msg.instrument_name!r}")
     is_perpetual = msg.settlement_period == "perpetual" or msg.kind == "spot"
-    expiry_us = 0 if is_perpetual else msg.expiration_timestamp * 1000  # perpetuals "expire" in the year 3000
+    expiry_us = 0 if is_perpetual else (msg.expiration_timestamp or 0) * 1000  # perpetuals "expire" in the year 3000
     inverse = msg.kind == "future" and _is_reversed(msg)
     strike = number(msg.strike) if msg.kind == "option" else ""
-    option_kind: OptionKind = _OPTION_KINDS.get(msg.option_type, "") if msg.kind == "option" else ""
+    option_kind: OptionKind = _OPTION_KINDS.get(msg.option_type or "", "") if msg.kind == "option" else ""
     return Instrument(
         exchange=ctx.exchange,
         market=ctx.market,
@@ -50,7 +50,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
         settle=msg.settlement_currency or (msg.base_currency if _is_reversed(msg) else msg.quote_currency),
         status=msg.state or ("inactive" if msg.is_active is False else "active"),
         tick_size=number(msg.tick_size),
-        tick_steps=[(number(step.above_price), number(step.tick_size)) for step in msg.tick_size_steps],
+        tick_steps=[(number(step.above_price), number(step.tick_size)) for step in msg.tick_size_steps or ()],
         min_quantity=number(msg.min_trade_amount),
         inverse=inverse,
         contract_size=number(msg.contract_size),

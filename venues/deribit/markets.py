@@ -14,6 +14,11 @@ from venues.deribit.protocol import DeribitProtocol
 from venues.deribit.rest import read_rest
 from venues.deribit.symbols import market_of
 
+CARRIED_STATES = frozenset(("open", "active", "settlement", "locked", "halted"))
+"""States in which an instrument stays captured: at settlement (every day at 08:00 UTC), locked or halted it rests for
+a while and goes on; it is over with `delivered`, `inactive` and `archivized`. `active` is ours, of replies without
+state. Source: https://docs.deribit.com, `instrument.state.{kind}.{currency}` (2026)."""
+
 
 def _owns(market: str) -> Callable[[str], bool]:
     return lambda symbol: market_of(symbol) == market
@@ -40,7 +45,7 @@ def _venue(market: Market) -> Venue:
         recordings=("deribit/any", "deribit/options", "deribit/perpetual"),
         owns=_owns(market),
         unit_channels=frozenset(("trade", "book", "bbo", "ticker")) if market in INVERSE_MARKETS else frozenset(),
-        tradable=frozenset(("open", "active")),
+        tradable=CARRIED_STATES,
     )
 
 

@@ -12,6 +12,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 T = TypeVar("T")
 
+Text = str | None
+"""Of a field that may be left out: the venue may as well write null."""
+
 
 def absent() -> Any:
     """The default of a number: not there."""
@@ -23,18 +26,18 @@ def absent() -> Any:
 
 class ErrorBody(Struct):
     code: int
-    message: str = ""
+    message: Text = ""
     data: Any = None
 
 
 class Envelope(Struct):
     """Every frame of the venue: a notification (`method`), a result or an error."""
 
-    method: str = ""
+    method: Text = ""
     params: Raw | UnsetType = UNSET
     id: Any = None
     result: Raw | UnsetType = UNSET
-    error: ErrorBody | UnsetType = UNSET
+    error: ErrorBody | None = None
 
 
 class Params(Struct, Generic[T], gc=False):
@@ -55,14 +58,13 @@ class HeartbeatParams(Struct):
 class Named(Struct, gc=False):
     """What tells when and what any payload is about."""
 
-    instrument_name: str = ""
+    instrument_name: Text = ""
     timestamp: int | None = None
 
 
 class PlatformState(Struct):
     """`platform_state`: the lock of an index, or a break that begins."""
 
-    price_index: str = ""
     locked: bool | None = None
     maintenance: bool | None = None
 
@@ -83,7 +85,7 @@ class TradeMsg(Struct, gc=False):
     """Of the taker."""
     price: Raw
     amount: Raw
-    liquidation: str = ""
+    liquidation: Text = ""
     """Who was liquidated: M maker, T taker, MT both."""
 
 
@@ -93,7 +95,7 @@ class BookIds(Struct, gc=False):
     timestamp: int
     instrument_name: str
     change_id: int
-    type: str = ""
+    type: Text = ""
     prev_change_id: int | None = None
     """A snapshot has none; one recorded in 2022 names a meaningless one."""
 
@@ -132,7 +134,7 @@ class Stats(Struct, gc=False):
 class TickerMsg(QuoteMsg, gc=False):
     """`ticker.{i}.{interval}`."""
 
-    stats: Stats = field(default_factory=Stats)
+    stats: Stats | None = None
     last_price: Raw = absent()
     mark_price: Raw = absent()
     index_price: Raw = absent()
@@ -183,24 +185,23 @@ class InstrumentMsg(Struct):
     tick_size: Raw
     min_trade_amount: Raw
     contract_size: Raw = absent()
-    counter_currency: str = ""
-    settlement_currency: str = ""
-    settlement_period: str = ""
-    instrument_type: str = ""
+    settlement_currency: Text = ""
+    settlement_period: Text = ""
+    instrument_type: Text = ""
     """`linear` or `reversed`."""
-    future_type: str = ""
+    future_type: Text = ""
     """The same, before `instrument_type` came."""
-    tick_size_steps: list[TickStep] = []
+    tick_size_steps: list[TickStep] | None = None
     strike: Raw = absent()
-    option_type: str = ""
-    expiration_timestamp: int = 0
-    state: str = ""
+    option_type: Text = ""
+    expiration_timestamp: int | None = None
+    state: Text = ""
     is_active: bool | None = None
 
 
 class InstrumentName(Struct):
     instrument_name: str
-    kind: str = ""
+    kind: Text = ""
 
 
 class TradesResult(Struct):

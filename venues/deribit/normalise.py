@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from marketdata.codec import UNDECODABLE
 from marketdata.decimals import is_zero
-from marketdata.errors import UnparsableFrame
+from marketdata.errors import BadData, UnparsableFrame
 from marketdata.types import (
     AnyRecord,
     Bbo,
@@ -105,10 +105,10 @@ def trade_records(msg: m.TradeMsg, ctx: Context) -> Sequence[Trade | Liquidation
     _check_symbol(msg.instrument_name, ctx)
     price, amount = number(msg.price), number(msg.amount)
     unit = units(ctx, "a trade's amount")
-    quantity = unit.base(amount, price)
+    quantity = _coins(unit, amount, price)
     raw_quantity = amount if unit.inverse else ""
     side = _SIDES.get(msg.direction, "unknown")
-    who = "" if msg.liquidation == "none" else msg.liquidation
+    who = "" if msg.liquidation in (None, "none") else msg.liquidation
     trade = Trade(
         exchange=ctx.exchange,
         market=ctx.market,
@@ -147,6 +147,15 @@ def trade_records(msg: m.TradeMsg, ctx: Context) -> Sequence[Trade | Liquidation
             for letter, order_side in orders
         ),
     )
+
+
+def _coins(unit: Units, amount: str, price: str) -> str:
+    """In base coin; "" where there is no price to turn dollars into coins at. Validation then refuses that record
+    alone: of a frame of many trades, or a ticker of many figures, the others go on."""
+    try:
+        return unit.base(amount, price)
+    except BadData:
+        return ""
 
 
 # --- quotes and tickers ----------------------------------------------------------------------------
@@ -195,9 +204,9 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[AnyRecord]:
     mark_price = number(msg.mark_price)
     if mark_price:
         records.append(_mark_price(msg, mark_price, ctx))
-    open_interest = number(msg.open_interest)
-    if open_interest:
-        records.append(_open_interest(open_interest, mark_price, msg.timestamp, unit, ctx))
+    amount = number(msg.open_interest)
+    if open_interest := _coins(unit, amount, mark_price):
+        records.append(_open_interest(open_interest, amount, msg.timestamp, unit, ctx))
     rate = number(msg.current_funding)
     if rate and ctx.market == "perp":
         records.append(_funding(rate, msg.timestamp, ctx))
@@ -205,7 +214,7 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[AnyRecord]:
 
 
 def _statistics(msg: m.TickerMsg, unit: Units, ctx: Context) -> Ticker:
-    stats = msg.stats
+    stats = msg.stats or m.Stats()
     bid_price, bid_amount = _quote_side(msg.best_bid_price, msg.best_bid_amount)
     ask_price, ask_amount = _quote_side(msg.best_ask_price, msg.best_ask_amount)
     return Ticker(
@@ -250,8 +259,9 @@ def _mark_price(msg: m.TickerMsg, mark_price: str, ctx: Context) -> MarkPrice:
     )
 
 
-def _open_interest(amount: str, mark_price: str, time_ms: int, unit: Units, ctx: Context) -> OpenInterest:
-    """Of inverse contracts USD, which is the value in quote currency; in base coin at the mark price."""
+def _open_interest(open_interest: str, amount: str, time_ms: int, unit: Units, ctx: Context) -> OpenInterest:
+    """The venue's amount is USD of inverse contracts, which is the value in quote currency; in base coin at the mark
+    price."""
     raw = amount if unit.inverse else ""
     return OpenInterest(
         exchange=ctx.exchange,
@@ -259,7 +269,7 @@ def _open_interest(amount: str, mark_price: str, time_ms: int, unit: Units, ctx:
         symbol=ctx.symbol,
         instrument=canonical(ctx),
         recv_time_ns=ctx.recv_time_ns,
-        open_interest=unit.base(amount, mark_price),
+        open_interest=open_interest,
         raw_open_interest=raw,
         value=raw,
         event_time_us=time_ms * 1000,

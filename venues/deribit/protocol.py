@@ -35,7 +35,7 @@ from venues.contract import (
 from venues.defaults import PlainProtocol
 from venues.deribit import messages as m
 from venues.deribit.book_frames import book_envelope, parse_snapshot
-from venues.deribit.symbols import instrument_name_of, is_index, market_of, parse_channel, symbol_of
+from venues.deribit.symbols import instrument_name_of, is_combo, is_index, market_of, parse_channel, symbol_of
 
 CHANNEL_STREAMS = {
     "trade": "trades.{}.100ms",
@@ -58,6 +58,9 @@ MARKET_CHANNELS = {
     ),
     "spot": ("trade", "book", "bbo", "ticker", "kline"),
 }  # fmt: skip
+
+VOLATILITY_INDICES = frozenset(("BTC_USD", "ETH_USD"))
+"""The venue's page names 47 indices and takes subscriptions to them; these two have values."""
 
 INSTRUMENT_KINDS = {"perp": "future", "future": "future", "option": "option", "spot": "spot"}
 """The venue's `kind`: perpetuals are futures there."""
@@ -142,7 +145,7 @@ class DeribitProtocol(PlainProtocol):
             rest_pools={"": RestPool(100, 10.0), "instruments": RestPool(5, 50.0)},
             first_data_timeout_s=30.0,
             silence_timeout_s=SILENCE_S.get(market, {}),
-            quiet_channels=frozenset(("trade", "bbo", "kline", "volatility", "instrument")),
+            quiet_channels=frozenset(("trade", "bbo", "kline", "instrument")),
             idle_timeout_s=35.0,
         )
         self._known: dict[bytes, Data] = {}
@@ -154,6 +157,11 @@ class DeribitProtocol(PlainProtocol):
         for channel in channels:
             if channel not in known:
                 raise ConfigError(f"deribit {self.market} has no channel {channel!r}; it has {', '.join(known)}")
+        for symbol in symbols:
+            if "volatility" in channels and is_index(symbol) and symbol not in VOLATILITY_INDICES:
+                raise ConfigError(
+                    f"deribit has volatilities of {', '.join(sorted(VOLATILITY_INDICES))}, not of {symbol}"
+                )
         ours = dict.fromkeys(ALIASES.get(channel, channel) for channel in channels)
         return [
             _stream(symbol, channel)
@@ -196,7 +204,7 @@ class DeribitProtocol(PlainProtocol):
         """The exact way: for first sights, other layouts, and everything that is not data."""
         try:
             envelope = _envelope(frame)
-            if envelope.error is not UNSET:
+            if envelope.error is not None:
                 return _error(envelope.id, envelope.error)
             if envelope.result is not UNSET:
                 return _result(envelope.id, bytes(envelope.result))
@@ -209,7 +217,7 @@ class DeribitProtocol(PlainProtocol):
                 return Reply(TEST) if kind == "test_request" else Alive()
         except UNDECODABLE as exc:
             return Unknown(f"not a message of Deribit: {exc}")
-        return Unknown(f"method {envelope.method[:100]!r} is of no kind we know")
+        return Unknown(f"method {(envelope.method or '')[:100]!r} is of no kind we know")
 
     def _subscription(self, params: m.Params[Raw]) -> Classified:
         name, payload = params.channel, bytes(params.data)
@@ -232,9 +240,11 @@ class DeribitProtocol(PlainProtocol):
         return Data(stream, time_ms)
 
     def _instrument_notice(self, payload: bytes) -> Classified:
-        """Only of this market: the channel tells of all, and options come and go all day."""
-        symbol = symbol_of(_named(payload).instrument_name)
-        return Notice("instruments", _text(payload)) if market_of(symbol) == self.market else Alive()
+        """Only of this market, combos (which are no instruments of ours) left out: the channel tells of all, and
+        options and combos come and go all day."""
+        symbol = symbol_of(_named(payload).instrument_name or "")
+        ours = market_of(symbol) == self.market and not is_combo(symbol)
+        return Notice("instruments", _text(payload)) if ours else Alive()
 
     # --- REST ---
 
@@ -279,7 +289,7 @@ def _text(payload: bytes) -> str:
 def _error(request_id: object, error: m.ErrorBody) -> VenueError:
     detail = f": {_text(_encode(error.data))}" if error.data is not None else ""
     ours = isinstance(request_id, int) and request_id not in _OWN_IDS
-    return VenueError(request_id if ours else None, str(error.code), error.message + detail)  # type: ignore[arg-type]
+    return VenueError(request_id if ours else None, str(error.code), (error.message or "") + detail)  # type: ignore[arg-type]
 
 
 def _result(request_id: object, result: bytes) -> Classified:

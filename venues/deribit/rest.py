@@ -39,7 +39,7 @@ ENDPOINTS = {
 
 class _Reply(Struct):
     result: Raw | UnsetType = UNSET
-    error: m.ErrorBody | UnsetType = UNSET
+    error: m.ErrorBody | None = None
 
 
 class _Shape(Struct):
@@ -73,8 +73,8 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
 
 def _read(path: str, body: bytes, ctx: Context) -> RestReply:
     reply = _reply(body)
-    if reply.error is not UNSET:
-        return RestReply("error", error=VenueError(None, str(reply.error.code), reply.error.message))
+    if reply.error is not None:
+        return RestReply("error", error=VenueError(None, str(reply.error.code), reply.error.message or ""))
     if reply.result is UNSET:
         raise UnparsableFrame("neither a result nor an error")
     url = urlsplit(path)
@@ -122,7 +122,7 @@ def _instruments(result: bytes, query: Mapping[str, str], ctx: Context) -> Seque
     for row in rows:
         named = _instrument_name(row)
         symbol = symbol_of(named.instrument_name)
-        if not named.kind.endswith("_combo") and market_of(symbol) == ctx.market and ctx.symbol in ("", symbol):
+        if not (named.kind or "").endswith("_combo") and market_of(symbol) == ctx.market and ctx.symbol in ("", symbol):
             found.append(parse_instrument(bytes(row), ctx))
     return found
 
