@@ -138,21 +138,29 @@ class Connection:
             return
         if type(what) is Data:
             line = self.lines.get(what.stream.name)
-            if line is None:
+            lines = (line,) if line is not None else self._own_lines(what)
+            if not lines:
                 self._dead(text, "not_subscribed", f"a frame of {what.stream.name}", recv_ns)
                 return
             if what.event_time_ms is not None:
                 self.clock.see(what.event_time_ms, now_s)
-            line.frames += 1
-            line.last_s = now_s
-            line.tally.frames += 1
-            line.tally.bytes += len(text)
-            if line.shared is None:
-                self._data(line, text, recv_ns)
-            else:
-                self._shared_data(line, line.shared, what.symbols, text, recv_ns)
+            lines[0].tally.frames += 1
+            lines[0].tally.bytes += len(text)
+            for line in lines:
+                line.frames += 1
+                line.last_s = now_s
+                if line.shared is None:
+                    self._data(line, text, recv_ns)
+                else:
+                    self._shared_data(line, line.shared, what.symbols, text, recv_ns)
         else:
             self._other(what, text, recv_ns, now_s)
+
+    def _own_lines(self, what: Data) -> tuple[Line, ...]:
+        """Of a frame for several symbols that have streams of their own: their lines of its channel."""
+        channel = what.stream.channel
+        lines = [n for symbol in dict.fromkeys(what.symbols) for n in self.carriage.lines_of(channel, symbol)]
+        return tuple(n for n in lines if n.stream.channel == channel)
 
     def _data(self, line: Line, frame: bytes, recv_ns: int) -> None:
         host = self._host

@@ -123,6 +123,22 @@ def test_one_stream_for_every_symbol_is_recorded_under_each_captured_one() -> No
     assert [r.key for r in b.log.of("disconnected")] == [b"binance.spot.A", b"binance.spot.B"]
 
 
+def test_a_frame_of_several_symbols_is_recorded_under_each_that_has_a_stream_of_its_own() -> None:
+    """Kraken may put trades of several symbols into one frame, although each is subscribed by itself."""
+    b = Bench(toy_stream("trade:A"), toy_stream("trade:B"), toy_stream("book:A"))
+    b.say(id=1, ok=["trade:A", "trade:B", "book:A"])
+    frame = data("trade:*", symbols=["A", "X", "B", "A"])
+    b.take(frame)
+    frames = [r for r in b.log.of("frame") if r.topic == "raw.trade"]
+    assert [(r.key, r.value) for r in frames] == [(b"binance.spot.A", frame), (b"binance.spot.B", frame)]
+    assert {b.log.headers(r).seq for r in frames} == {"2"}
+    assert [line.frames for line in b.connection.lines.values()] == [1, 1, 0]
+    assert b.host.metrics.channel("binance", "spot", "trade").frames == 1
+    assert b.host.metrics.counted("dead_letters", "binance", "spot", "not_subscribed") == 0
+    b.take(data("trade:*", symbols=["X"]))
+    assert b.host.metrics.counted("dead_letters", "binance", "spot", "not_subscribed") == 1
+
+
 def test_symbols_come_and_go_without_a_request() -> None:
     b = Bench(toy_stream(SHARED), sharers={SHARED: ["A"]})
     b.say(id=1, ok=[SHARED])
