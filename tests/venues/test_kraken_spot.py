@@ -67,6 +67,14 @@ ACK = {"channel": "book", "depth": 25, "snapshot": True, "symbol": "BTC/USD"}
             text(method="subscribe", success=False, error="Currency pair not supported", symbol="X/Y", req_id=3),
             VenueError(3, "subscribe", "Currency pair not supported", ("trade.X/Y", "book.X/Y")),
         ),
+        (
+            text(method="subscribe", success=False, error="Subscription depth not supported", symbol=None, req_id=3),
+            VenueError(3, "subscribe", "Subscription depth not supported"),
+        ),
+        (
+            text(method="subscribe", result=ACK, success=True, error=None, symbol=None, req_id=1),
+            Ack(1, ("book.BTC/USD",)),
+        ),
         (text(error="Exceeded msg rate", method="ping", success=False), VenueError(None, "ping", "Exceeded msg rate")),
         (text(channel="trade", type="update", data=[entry(), entry()]), Data(TRADE, 1696613755440)),
         (
@@ -370,6 +378,27 @@ def test_a_pair() -> None:
 
 def test_pairs_whose_names_need_lower_case_are_not_listed() -> None:
     assert list(PROTOCOL.instruments_reply(pairs("rest_asset_pairs_tokenized.docs.jsonl"))) == []
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"wsname": None}, {"wsname": ""}, {"wsname": "XBTUSD"}, {"wsname": "/USD"}, {"altname": "XBTUSD"}, 5]
+)
+def test_one_odd_pair_does_not_hide_the_others(odd: object) -> None:
+    whole = json.loads(pairs("rest_asset_pairs.docs.jsonl"))
+    body = text(error=[], result={"ODD": odd, **whole["result"]})
+    assert [symbol for symbol, _ in PROTOCOL.instruments_reply(body)] == ["BTC/USDT"]
+    reply = SPOT.read_rest("/0/public/AssetPairs", body, Context("kraken", "spot", "", "1"))
+    assert [i.symbol for i in reply.records if isinstance(i, Instrument)] == ["BTC/USDT"]
+    with pytest.raises(UnparsableFrame):
+        PROTOCOL.instruments_reply(text(error=[], result={"ODD": odd}))
+
+
+def test_a_pair_with_nulls() -> None:
+    whole = json.loads(pairs("rest_asset_pairs.docs.jsonl"))
+    (entry_,) = whole["result"].values()
+    body = json.dumps(entry_ | dict.fromkeys(("tick_size", "ordermin", "costmin"))).encode()
+    found = SPOT.parse_instrument(body, Context("kraken", "spot", "BTC/USDT", "1"))
+    assert (found.tick_size, found.min_quantity, found.min_notional) == ("", "", "")
 
 
 def test_other_rest_replies() -> None:

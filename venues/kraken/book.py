@@ -59,8 +59,8 @@ class TimeSequence:
         return Verdict.APPLY
 
 
-def time_us(text: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time in UTC, exactly (further digits are cut); 0 for "".
+def time_us(text: str | None) -> int:
+    """Microseconds since 1970 of an RFC 3339 time in UTC, exactly (further digits are cut); 0 for none.
 
     Raises UnparsableFrame.
     """
@@ -99,7 +99,7 @@ def parse_book(frame: bytes) -> BookFrame:
     return BookFrame(_envelope(msg.type, book.timestamp), _levels(book.bids), _levels(book.asks), book.checksum)
 
 
-def _envelope(kind: str, timestamp: str) -> BookEnvelope:
+def _envelope(kind: str, timestamp: m.Text) -> BookEnvelope:
     if kind not in ("snapshot", "update"):
         raise UnparsableFrame(f"a book frame of type {kind[:40]!r}")
     event_us = time_us(timestamp)
@@ -116,7 +116,7 @@ def _levels(entries: list[m.LevelMsg]) -> list[Level]:
 def parse_snapshot(body: bytes) -> SnapshotFrame:
     """A reply to `/0/public/Depth`: without id and time, so that no update continues it. Raises UnparsableFrame."""
     try:
-        (entry,) = _read_pairs(body).result.values()
+        (entry,) = (_read_pairs(body).result or {}).values()
         msg = _read_depth(entry)
     except (*UNDECODABLE, ValueError) as exc:
         raise UnparsableFrame(f"not a depth reply of Kraken: {exc}") from None

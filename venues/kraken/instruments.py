@@ -9,19 +9,30 @@ from marketdata.decimals import plain, to_text
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Instrument
 from venues.contract import Context
-from venues.kraken.messages import PairMsg
+from venues.kraken.messages import PairMsg, PairName
 from venues.names import spot_name
 
 RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 """Names that `wsname` still has from API v1 and v2 does not."""
 
 _read = msgspec.json.Decoder(PairMsg).decode
+_read_name = msgspec.json.Decoder(PairName).decode
 
 
 def symbol_of(wsname: str) -> str:
     """The symbol as API v2 writes it: `BTC/USD` of `XBT/USD`."""
     base, slash, quote = wsname.partition("/")
     return RENAMED.get(base, base) + slash + RENAMED.get(quote, quote)
+
+
+def listed_symbol(entry: bytes | msgspec.Raw) -> str:
+    """The symbol of an AssetPairs entry; "" where it has no name as v2 wants it: not every pair is on the socket."""
+    try:
+        symbol = symbol_of(_read_name(entry).wsname)
+    except UNDECODABLE:
+        return ""
+    base, _, quote = symbol.partition("/")
+    return symbol if base and quote else ""
 
 
 def parse_instrument(body: bytes, ctx: Context) -> Instrument:
@@ -43,7 +54,7 @@ def parse_instrument(body: bytes, ctx: Context) -> Instrument:
         base=base,
         quote=quote,
         settle=quote,
-        status=msg.status,
+        status=msg.status or "",
         tick_size=plain(msg.tick_size) if msg.tick_size else "",
         lot_size=to_text(1, msg.lot_decimals),
         min_quantity=plain(msg.ordermin) if msg.ordermin else "",

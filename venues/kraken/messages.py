@@ -10,22 +10,25 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+Text = str | None
+"""Of a field that may be left out: the venue may as well write null."""
+
 
 class Named(Struct, gc=False):
-    symbol: str = ""
-    timestamp: str = ""
+    symbol: Text = ""
+    timestamp: Text = ""
 
 
 class Envelope(Struct):
     """Every frame: data and notices have a channel, answers a method."""
 
-    channel: str = ""
-    type: str = ""
-    data: list[Raw] = []
-    method: str = ""
+    channel: Text = ""
+    type: Text = ""
+    data: list[Raw] | None = None
+    method: Text = ""
     success: bool | None = None
-    error: str = ""
-    symbol: str = ""
+    error: Text = ""
+    symbol: Text = ""
     """Of a refusal, where it is about one."""
     result: dict[str, Any] | None = None
     req_id: int | None = None
@@ -41,7 +44,7 @@ class BookMsg(Struct, gc=False):
     bids: list[LevelMsg]
     asks: list[LevelMsg]
     checksum: int
-    timestamp: str = ""
+    timestamp: Text = ""
 
 
 class BookFrameMsg(Struct, gc=False):
@@ -53,7 +56,7 @@ class BookFrameMsg(Struct, gc=False):
 
 class BookIds(Struct, gc=False):
     symbol: str
-    timestamp: str = ""
+    timestamp: Text = ""
 
 
 class BookIdsFrame(Struct, gc=False):
@@ -80,20 +83,23 @@ class TradeFrame(Struct, gc=False):
     data: list[TradeMsg]
 
 
-class PairMsg(Struct):
-    """An entry of `/0/public/AssetPairs`."""
+class PairName(Struct):
+    """An entry of `/0/public/AssetPairs` by its name alone."""
 
     wsname: str
+
+
+class PairMsg(PairName):
     lot_decimals: int
-    status: str = ""
-    tick_size: str = ""
-    ordermin: str = ""
-    costmin: str = ""
+    status: Text = ""
+    tick_size: Text = ""
+    ordermin: Text = ""
+    costmin: Text = ""
 
 
 class PairsReply(Struct):
     error: list[str]
-    result: dict[str, Raw] = {}
+    result: dict[str, Raw] | None = None
 
 
 class DepthMsg(Struct):

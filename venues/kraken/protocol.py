@@ -33,7 +33,7 @@ from venues.contract import (
 from venues.defaults import PlainProtocol
 from venues.kraken import messages as m
 from venues.kraken.book import DEPTH, book_envelope, parse_snapshot, time_us
-from venues.kraken.instruments import symbol_of
+from venues.kraken.instruments import listed_symbol
 
 CHANNELS = ("trade", "book")
 """Those we subscribe; the venue's names are the same."""
@@ -44,7 +44,6 @@ OTHER_CHANNELS = {"ticker": "ticker", "ohlc": "kline"}
 _envelope = msgspec.json.Decoder(m.Envelope).decode
 _named = msgspec.json.Decoder(m.Named).decode
 _pairs = msgspec.json.Decoder(m.PairsReply).decode
-_pair = msgspec.json.Decoder(m.PairMsg).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -119,8 +118,8 @@ class KrakenProtocol(PlainProtocol):
         if msg.method in ("subscribe", "unsubscribe"):
             return _answer(msg)
         if msg.error:
-            return VenueError(msg.req_id, msg.method, msg.error)
-        return Unknown(f"channel {msg.channel[:40]!r}, method {msg.method[:40]!r}: of no kind we know")
+            return VenueError(msg.req_id, msg.method or "", msg.error)
+        return Unknown(f"channel {(msg.channel or '')[:40]!r}, method {(msg.method or '')[:40]!r}: of no kind we know")
 
     # --- REST ---
 
@@ -132,15 +131,18 @@ class KrakenProtocol(PlainProtocol):
         return Request("/0/public/AssetPairs", {}, 1)
 
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
-        """Without pairs whose names need lower case (`AAPLx/USD`): our symbols have none."""
+        """Without pairs whose names need lower case (`AAPLx/USD`), for our symbols have none, and without those that
+        have no name on the socket: one odd entry does not hide the others."""
         try:
             reply = _pairs(body)
-            if reply.error:
-                raise UnparsableFrame(f"Kraken refused to list its pairs: {reply.error}")
-            named = [(symbol_of(_pair(entry).wsname), bytes(entry)) for entry in reply.result.values()]
         except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an AssetPairs reply of Kraken: {exc}") from None
-        return [(symbol, entry) for symbol, entry in named if symbol == symbol.upper()]
+        if reply.error:
+            raise UnparsableFrame(f"Kraken refused to list its pairs: {reply.error}")
+        named = [(listed_symbol(entry), bytes(entry)) for entry in (reply.result or {}).values()]
+        if not any(symbol for symbol, _ in named):
+            raise UnparsableFrame("an AssetPairs reply of Kraken without a pair we can read")
+        return [(symbol, entry) for symbol, entry in named if symbol and symbol == symbol.upper()]
 
     def book_envelope(self, frame: bytes) -> BookEnvelope:
         return book_envelope(frame)
@@ -154,9 +156,9 @@ def _stream(channel: str, symbol: str) -> Stream:
 
 
 def _data(msg: m.Envelope) -> Classified:
-    channel = OTHER_CHANNELS.get(msg.channel, msg.channel)
-    entries = [_named(entry) for entry in msg.data]
-    symbols = tuple(dict.fromkeys(entry.symbol for entry in entries))
+    channel = OTHER_CHANNELS.get(msg.channel or "", msg.channel or "")
+    entries = [_named(entry) for entry in msg.data or ()]
+    symbols = tuple(dict.fromkeys(entry.symbol or "" for entry in entries))
     if not symbols or not all(symbols):
         return Unknown(f"a frame of {channel} that names no symbol")
     times_us = [time_us(entry.timestamp) for entry in entries]
@@ -170,7 +172,7 @@ def _answer(msg: m.Envelope) -> Classified:
     """One per symbol. A refusal may name the symbol alone: of the connection's one channel, whichever that is."""
     if not msg.success:
         names = tuple(f"{channel}.{msg.symbol}" for channel in CHANNELS) if msg.symbol else ()
-        return VenueError(msg.req_id, msg.method, msg.error, names)
+        return VenueError(msg.req_id, msg.method or "", msg.error or "", names)
     result = msg.result or {}
     channel, symbol = result.get("channel"), result.get("symbol")
     if not isinstance(channel, str) or not isinstance(symbol, str):

@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from marketdata.codec import UNDECODABLE
-from marketdata.errors import UnparsableFrame
+from marketdata.errors import BadData, UnparsableFrame
+from marketdata.types import Instrument
 from venues.contract import Context, RestReply, VenueError
 from venues.kraken.book import parse_snapshot
 from venues.kraken.instruments import parse_instrument
@@ -33,6 +34,18 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
         limit = int(count) if count.isdigit() else 0
         return RestReply("book", query.get("pair") or ctx.symbol, snapshot=parse_snapshot(body)._replace(limit=limit))
     if endpoint == "AssetPairs":
-        found = [parse_instrument(bytes(entry), ctx) for entry in reply.result.values()]
-        return RestReply("instrument", ctx.symbol, found)
+        return RestReply("instrument", ctx.symbol, _instruments(reply, ctx))
     raise UnparsableFrame(f"a reply to {path or 'an unknown request'}")
+
+
+def _instruments(reply: PairsReply, ctx: Context) -> list[Instrument]:
+    """Of the entries that can be read: not every pair is on the socket."""
+    found = []
+    for entry in (reply.result or {}).values():
+        try:
+            found.append(parse_instrument(bytes(entry), ctx))
+        except BadData:
+            continue
+    if not found:
+        raise UnparsableFrame("an AssetPairs reply of Kraken without a pair we can read")
+    return found
