@@ -110,7 +110,9 @@ CASES: list[tuple[str, Classified]] = [
         VenueError(3, "bad-request", "too fast", ("market.btcusdt.mbp.150",)),
     ),
     ('{"op":"error","err-code":2001,"err-msg":"illegal"}', VenueError(None, "2001", "illegal")),
-    ('{"op":"close","ts":1,"err-code":2003,"err-msg":"bye"}', Notice("close", "2003 bye")),
+    ('{"op":"close","ts":1,"err-code":2003,"err-msg":"bye"}', Notice("shutdown", "close 2003 bye")),
+    ('{"op":"close","ts":1}', Notice("shutdown", "close")),
+    ('{"op":"auth","type":"api","err-code":0}', Notice("auth", "auth 0")),
     # data
     (
         '{"ch":"market.btcusdt.mbp.150","ts":1573199608679,"tick":{}}',

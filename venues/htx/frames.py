@@ -139,8 +139,9 @@ def _family_b(e: m.Envelope, op: str) -> Classified:
         return _refusal(e, e.cid)
     if op == "error":
         return _refusal(e, e.cid)
-    if op in ("close", "auth"):
-        return Notice(op, f"{_text(e.error_code)} {_text(e.error_message)}".strip())
+    if op in ("close", "auth"):  # the server says `close` before it closes
+        kind = "shutdown" if op == "close" else op
+        return Notice(kind, f"{op} {_text(e.error_code)} {_text(e.error_message)}".strip())
     return Unknown(f"op {op[:100]!r} is of no kind we know")
 
 
