@@ -244,7 +244,8 @@ class VenueProtocol(Protocol):
         UnparsableFrame."""
 
     def ban_until_ms(self, status: int, body: bytes) -> int | None:
-        """For a refusal: until when (epoch ms) the venue says it bans us, where the body says so."""
+        """For a refusal: until when (epoch ms) the venue says it bans us, where the body says so; 0 where it says that
+        we are to wait, and not until when."""
 
     def book_envelope(self, frame: bytes) -> BookEnvelope:
         """Ids of a book frame without its levels. Raises UnparsableFrame."""

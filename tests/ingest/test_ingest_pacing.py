@@ -83,7 +83,8 @@ def test_what_others_spent_counts() -> None:
 @pytest.mark.parametrize(
     ("status", "retry_s", "ban_s", "wait_s"),
     [(429, 7.0, None, 7.0), (429, None, None, REFUSED_WAIT_S), (418, None, None, BANNED_WAIT_S),
-     (418, 120.0, 300.0, 300.0), (418, None, 90.0, 90.0), (429, 0.0, -5.0, REFUSED_WAIT_S)],
+     (418, 120.0, 300.0, 300.0), (418, None, 90.0, 90.0), (429, 0.0, -5.0, REFUSED_WAIT_S),
+     (200, None, -1_790_000_000.0, REFUSED_WAIT_S)],
 )  # fmt: skip
 def test_refusals_are_obeyed(status: int, retry_s: float | None, ban_s: float | None, wait_s: float) -> None:
     budget = WeightBudget(6000, 0.85)

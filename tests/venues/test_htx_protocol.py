@@ -287,6 +287,23 @@ def test_what_is_no_answer(body: bytes) -> None:
             list(venue.protocol.volume_reply(body))
 
 
+@pytest.mark.parametrize(
+    ("body", "until_ms"),
+    [
+        (b'{"status":"maintain"}', 0),
+        (b'{"status":"maintain","ts":1790000000000}', 0),
+        (b'{"status":"ok","data":"maintain"}', None),
+        (b'{"status":"error","err-code":"maintain"}', None),
+        (b"maintain", None),
+        (b"", None),
+    ],
+)
+def test_maintenance_is_an_order_to_wait(body: bytes, until_ms: int | None) -> None:
+    for venue in (SPOT, PERP):
+        for status in (200, 503):
+            assert venue.protocol.ban_until_ms(status, body) == until_ms
+
+
 # --- metadata and turnover -------------------------------------------------------------------------
 
 

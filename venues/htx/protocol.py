@@ -315,6 +315,10 @@ class HtxProtocol(PlainProtocol):
         except UNDECODABLE as exc:
             raise UnparsableFrame(f"not an instruments reply of HTX: {exc}") from None
 
+    def ban_until_ms(self, status: int, body: bytes) -> int | None:  # noqa: ARG002
+        """Maintenance is told with status 200, and not when it ends."""
+        return 0 if replies.tells_maintenance(body) else None
+
     def owns(self, symbol: str) -> bool:
         """Whether a symbol, by its spelling, is of this market."""
         return market_of(symbol) == self.api.market

@@ -44,6 +44,14 @@ def read(body: bytes) -> m.Reply:
     return reply
 
 
+def tells_maintenance(body: bytes) -> bool:
+    """Whether the reply, of any HTTP status, says that the venue is being maintained."""
+    try:
+        return _reply(body).status == "maintain"
+    except UNDECODABLE:
+        return False
+
+
 def _data(body: bytes) -> Raw:
     data = read(body).data
     if not bytes(data):
