@@ -14,7 +14,8 @@ from simulator.market.symbol import Sink
 from simulator.okx import wire
 from simulator.okx.instruments import kind_of, make_instrument
 from simulator.okx.publisher import Publisher
-from simulator.okx.rest import WINDOW_S, Arguments, Endpoints, requests_max
+from simulator.okx.quotas import QUOTAS, WINDOW_S
+from simulator.okx.rest import Arguments, Endpoints
 from simulator.okx.session import OkxSession
 from simulator.rest_params import ApiError, Reply, not_found
 
@@ -65,8 +66,9 @@ class Okx:
         path, values = request.path, request.values
         if path not in self.endpoints.paths:
             return not_found()
-        key = (request.ip, path, values.get("instType", ""))
-        limit = requests_max(path) if self.desk.config.rest_weight_per_min_max else 0
+        quota = QUOTAS[path]
+        key = (request.ip, path, values.get(quota.apart, ""))
+        limit = quota.requests_max if self.desk.config.rest_weight_per_min_max else 0
         if not self.windows.setdefault(key, Window(limit, WINDOW_S)).add(time.monotonic()):
             return _reply(429, TOO_MANY, "Too Many Requests")
         if (fault := self.desk.faults.take("rest", time.monotonic(), path=path, venue=self.desk.name)) is not None:

@@ -1,4 +1,4 @@
-"""OKX's REST endpoints over the synthetic market, with a limit of requests per endpoint and two seconds."""
+"""OKX's REST endpoints over the synthetic market."""
 
 from __future__ import annotations
 
@@ -15,32 +15,10 @@ from simulator.okx import wire
 from simulator.okx.bars import BARS, SIZES_MS, several
 from simulator.okx.instruments import describe, kind_of, number
 from simulator.okx.publisher import Publisher
+from simulator.okx.quotas import RUBIK
 from simulator.rest_params import ApiError
 
-WINDOW_S = 2.0
-RUBIK = "/api/v5/rubik/stat/"
 PERIODS_MS = {"5m": 5 * MINUTE_MS, "1H": HOUR_MS, "1D": DAY_MS}
-REQUESTS_MAX = {
-    "/api/v5/market/books": 40,
-    "/api/v5/market/tickers": 20,
-    "/api/v5/market/ticker": 20,
-    "/api/v5/market/trades": 100,
-    "/api/v5/market/history-trades": 20,
-    "/api/v5/market/candles": 40,
-    "/api/v5/market/history-candles": 20,
-    "/api/v5/public/instruments": 20,
-    "/api/v5/public/open-interest": 20,
-    "/api/v5/public/mark-price": 10,
-    "/api/v5/public/funding-rate": 20,
-    "/api/v5/public/funding-rate-history": 10,
-    "/api/v5/public/time": 10,
-}
-RUBIK_REQUESTS_MAX = 5
-"""In `WINDOW_S`, by IP (and instrument type where that is asked for)."""
-
-
-def requests_max(path: str) -> int:
-    return RUBIK_REQUESTS_MAX if path.startswith(RUBIK) else REQUESTS_MAX.get(path, 0)
 
 
 class Arguments:
