@@ -58,7 +58,9 @@ class Okx:
         return self.publisher.joined(stream)
 
     async def apply(self, fault: Fault) -> int:
-        return self.publisher.reset(fault.stream) if fault.kind == "sequence_reset" else 0
+        if fault.kind == "stale_snapshot":
+            return self.endpoints.keep(fault.symbol)
+        return self.publisher.reset(fault.stream)
 
     # --- REST ---------------------------------------------------------------------------------------
 

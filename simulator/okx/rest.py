@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.dialect import Desk
+from simulator.faults import ALL
 from simulator.market import derivatives
 from simulator.market.candles import DAY_MS, HOUR_MS, MINUTE_MS
 from simulator.market.symbol import SymbolMarket
@@ -52,6 +54,8 @@ class Endpoints:
         self.market = desk.market
         self.publisher = publisher
         self.days: dict[str, Day] = {}
+        self.kept: dict[str, dict[str, Any]] = {}
+        """Books as they were when the fault `stale_snapshot` was asked for."""
         self.paths: dict[str, Callable[[Arguments], list[Any]]] = {
             "/api/v5/public/time": lambda _: [{"ts": str(self.now_us // 1000)}],
             "/api/v5/public/instruments": self.instruments,
@@ -131,13 +135,30 @@ class Endpoints:
     def books(self, query: Arguments) -> list[Any]:
         market = self.symbol(query)
         count = max(1, min(wire.BOOK_LEVELS, query.number("sz", 1)))
+        told = self._stale(market.instrument.symbol) or self._book(market, count)
+        return [told | {side: told[side][:count] for side in ("asks", "bids")}]
+
+    def _book(self, market: SymbolMarket, count: int) -> dict[str, Any]:
         asks, bids, seq_id = self.publisher.snapshot(market)
-        i = market.instrument
         sides = {
-            name: json.loads(wire.levels(i, list(levels.items())[:count]))
+            name: json.loads(wire.levels(market.instrument, list(levels.items())[:count]))
             for name, levels in (("asks", asks), ("bids", bids))
         }
-        return [{**sides, "ts": wire.ms(self.now_us), "seqId": seq_id}]
+        return {**sides, "ts": wire.ms(self.now_us), "seqId": seq_id}
+
+    def keep(self, symbol: str) -> int:
+        """Serve these books as they are now for as long as the fault `stale_snapshot` is at work: how many."""
+        found = [each for each in self.market.order if symbol in (ALL, each.instrument.symbol)]
+        self.kept |= {each.instrument.symbol: self._book(each, wire.BOOK_LEVELS) for each in found}
+        return len(found)
+
+    def _stale(self, symbol: str) -> dict[str, Any] | None:
+        if symbol not in self.kept:
+            return None
+        if self.desk.faults.take("stale_snapshot", time.monotonic(), symbol=symbol, venue=self.desk.name) is None:
+            del self.kept[symbol]
+            return None
+        return self.kept[symbol]
 
     def _ticker(self, market: SymbolMarket) -> Any:
         return json.loads(wire.ticker_row(market, day_of(market, self.days), self.now_us))

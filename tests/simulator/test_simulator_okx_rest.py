@@ -1,15 +1,17 @@
-"""OKX's REST replies without sockets: quotas."""
+"""OKX's REST replies without sockets: quotas, and books from a cache that lags."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.dialect import Request
+from simulator.faults import Fault
 from simulator.okx.dialect import SEGMENT, Okx
 from simulator.okx.quotas import QUOTAS
 from tests.simulator.dialect_harness import Venue
@@ -29,6 +31,16 @@ class Asked(Venue):
     def allowed(self, count: int, path: str, **query: str) -> int:
         """How many of so many requests at once are answered."""
         return sum(self.ask(path, **query)[0] != 429 for _ in range(count))
+
+    def fault(self, **fields: Any) -> int:
+        fault = Fault(venue="okx", **fields)
+        struck = asyncio.run(self.dialect.apply(fault))
+        self.faults.add(fault, time.monotonic())
+        return struck
+
+    def book(self, symbol: str, sz: int = 400) -> Any:
+        (told,) = self.ask(BOOKS, instId=symbol, sz=str(sz))[1]["data"]
+        return told
 
 
 @pytest.fixture
@@ -67,3 +79,26 @@ def test_requests_are_counted_by_address_and_some_by_instrument(
 def test_instruments_are_counted_by_type(exchange: Asked) -> None:
     path = "/api/v5/public/instruments"
     assert exchange.allowed(23, path, instType="SWAP") == exchange.allowed(23, path, instType="SPOT") == 20
+
+
+def test_a_book_from_a_cache_that_lags(exchange: Asked) -> None:
+    before, other = exchange.book(SWAP), exchange.book(OTHER)
+    assert exchange.fault(kind="stale_snapshot", symbol=SWAP, count=2) == 1
+    exchange.advance(5.0)
+    assert exchange.book(SWAP) == before
+    shallow = exchange.book(SWAP, sz=3)
+    assert shallow == before | {side: before[side][:3] for side in ("asks", "bids")}
+    assert exchange.book(OTHER)["seqId"] > other["seqId"]
+    assert exchange.book(SWAP)["seqId"] > before["seqId"]
+
+
+def test_all_books_lag_until_the_faults_are_cleared(exchange: Asked) -> None:
+    before = {symbol: exchange.book(symbol)["seqId"] for symbol in (SWAP, OTHER)}
+    assert exchange.fault(kind="stale_snapshot", count=10) == 3
+    exchange.advance(5.0)
+    assert {symbol: exchange.book(symbol)["seqId"] for symbol in before} == before
+    exchange.faults.clear()
+    assert all(exchange.book(symbol)["seqId"] > seq for symbol, seq in before.items())
+    exchange.fault(kind="stale_snapshot", symbol=OTHER)
+    assert exchange.book(OTHER)["seqId"] > before[OTHER], "as it is when it is asked for anew"
+    assert exchange.fault(kind="stale_snapshot", symbol="NO-SUCH") == 0
