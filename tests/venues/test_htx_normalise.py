@@ -314,6 +314,8 @@ def test_no_contract_frame(channel: str) -> None:
         ("null", "[2.5,4]", ("", "", "", "2.5", "0.004", "4")),
         ("[]", "[2.5,4]", ("", "", "", "2.5", "0.004", "4")),
         ("[0,0]", "[2.5,4]", ("", "", "", "2.5", "0.004", "4")),
+        ('["",""]', "[2.5,4]", ("", "", "", "2.5", "0.004", "4")),
+        ('""', "[2.5,4]", ("", "", "", "2.5", "0.004", "4")),
     ],
 )
 def test_an_empty_side_of_a_contract_quote(bid: str, ask: str, expected: tuple[str, ...]) -> None:
@@ -323,6 +325,48 @@ def test_an_empty_side_of_a_contract_quote(bid: str, ask: str, expected: tuple[s
     assert (
         bbo.bid_price, bbo.bid_quantity, bbo.raw_bid_quantity, bbo.ask_price, bbo.ask_quantity, bbo.raw_ask_quantity,
     ) == expected  # fmt: skip
+    (ticker,) = PERP.normalisers["ticker"](detail(bid=json.loads(bid), ask=json.loads(ask)), PERP_CTX)
+    assert isinstance(ticker, Ticker)
+    assert (ticker.bid_price, ticker.bid_quantity, ticker.ask_price, ticker.ask_quantity) == (
+        *expected[0:2],
+        *expected[3:5],
+    )
+
+
+@pytest.mark.parametrize("bid", ["[1]", "[1,2,3]", '[1,""]', '"x"', "5"])
+def test_a_side_of_a_contract_quote_that_cannot_be(bid: str) -> None:
+    frame = f'{{"ch":"market.BTC-USDT.bbo","ts":2,"tick":{{"ts":1,"version":9,"bid":{bid},"ask":null}}}}'
+    with pytest.raises(UnparsableFrame):
+        PERP.normalisers["bbo"](frame.encode(), PERP_CTX)
+
+
+def detail(**changes: object) -> bytes:
+    tick = {"open": 1, "close": 2, "high": 3, "low": 1, "amount": 2, "vol": 2, "trade_turnover": 4, "count": 1}
+    return json.dumps({"ch": "market.BTC-USDT.detail", "ts": 1, "tick": tick | changes}).encode()
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_statistics_of_what_was_never_traded(nothing: object) -> None:
+    names = ("open", "close", "high", "low", "amount", "vol", "trade_turnover", "count")
+    tick: dict[str, object] = dict.fromkeys(names, nothing) | {"count": None}
+    assert PERP.normalisers["ticker"](detail(**tick), PERP_CTX) == ()
+    for kind in ("detail", "ticker"):
+        frame = json.dumps({"ch": f"market.btcusdt.{kind}", "ts": 1, "tick": tick}).encode()
+        assert SPOT.normalisers["ticker"](frame, SPOT_CTX) == ()
+    pairs = {"ch": "market.tickers", "ts": 1, "data": [tick | {"symbol": "btcusdt"}]}
+    assert SPOT.normalisers["tickers"](json.dumps(pairs).encode(), SPOT_CTX) == ()
+
+
+def test_a_trade_needs_no_side_and_a_candle_no_count() -> None:
+    (trade,) = spot_trades(entry(1, direction=None))
+    assert trade.side == "unknown"
+    (kline,) = records_of(recorded("spot/kline.jsonl")[0])
+    assert kline.trade_count >= 0
+    frame = json.loads(recorded("spot/kline.jsonl")[0])
+    for count in ({"count": None}, {}):
+        tick = {name: value for name, value in frame["tick"].items() if name != "count"} | count
+        (kline,) = records_of(json.dumps(frame | {"tick": tick}).encode())
+        assert kline.trade_count == -1
 
 
 def test_an_empty_side_of_a_spot_quote() -> None:
@@ -330,9 +374,10 @@ def test_an_empty_side_of_a_spot_quote() -> None:
         b'{"ch":"market.btcusdt.bbo","ts":2,"tick":{"symbol":"btcusdt","quoteTime":1,"bid":null,"ask":1E-7,'
         b'"askSize":3}}'
     )
-    (bbo,) = SPOT.normalisers["bbo"](frame, SPOT_CTX)
-    assert isinstance(bbo, Bbo)
-    assert (bbo.bid_price, bbo.bid_quantity, bbo.ask_price, bbo.ask_quantity) == ("", "", "0.0000001", "3")
+    for empty in (b"null", b'""'):
+        (bbo,) = SPOT.normalisers["bbo"](frame.replace(b"null", empty), SPOT_CTX)
+        assert isinstance(bbo, Bbo)
+        assert (bbo.bid_price, bbo.bid_quantity, bbo.ask_price, bbo.ask_quantity) == ("", "", "0.0000001", "3")
 
 
 def funding(**changes: object) -> bytes:
@@ -354,6 +399,9 @@ def test_funding_without_an_estimate() -> None:
     (early,) = PERP.normalisers["funding"](funding(settlement_time=None), PERP_CTX)
     assert isinstance(early, Funding)
     assert early.funding_time_us == 60_000_000
+    (late,) = PERP.normalisers["funding"](funding(funding_time=None, estimated_rate=""), PERP_CTX)
+    assert isinstance(late, Funding)
+    assert (late.funding_time_us, late.next_rate) == (90_000_000, "")
 
 
 @pytest.mark.parametrize(
@@ -361,6 +409,8 @@ def test_funding_without_an_estimate() -> None:
     [
         funding(contract_code="ETH-USDT"),  # under a topic of BTC-USDT
         funding(settlement_time="soon"),
+        funding(settlement_time=None, funding_time=None),
+        funding(funding_rate=""),
         funding(funding_rate=None),
         funding(funding_rate="much"),
     ],
@@ -387,6 +437,10 @@ def test_a_liquidation_of_a_short() -> None:
     (record,) = PERP.normalisers["liquidation"](frame, PERP_CTX)
     assert isinstance(record, Liquidation)
     assert (record.side, record.price, record.quantity, record.sampled) == ("buy", "13700", "0.003", False)
+    for odd in (b'"direction":null,', b""):
+        (record,) = PERP.normalisers["liquidation"](frame.replace(b'"direction":"buy",', odd), PERP_CTX)
+        assert isinstance(record, Liquidation)
+        assert record.side == "unknown"
 
 
 def test_the_mark_price_is_the_close_of_its_candle() -> None:

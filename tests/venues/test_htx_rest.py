@@ -233,5 +233,14 @@ def test_tickers() -> None:
     assert (ticker["ask_price"], ticker["ask_quantity"]) == ("", "")
 
 
+def test_a_pair_never_traded_does_not_spoil_the_tickers_of_others() -> None:
+    nothing = dict.fromkeys(("open", "high", "low", "close", "amount", "vol"))
+    traded = {"symbol": "btcusdt", "open": 1, "high": 2, "low": 1, "close": 2, "amount": 3, "vol": 4, "count": 5}
+    rows = [{"symbol": "newusdt", "count": None, **nothing}, traded, {"symbol": "newbtc", **nothing}]
+    body = json.dumps({"status": "ok", "ts": 1, "data": rows}).encode()
+    records = msgspec.to_builtins(read_rest("/market/tickers", body, Context("htx", "spot", "", "1")).records)
+    assert [record["symbol"] for record in records] == ["BTCUSDT"]
+
+
 def test_markets_agree_on_the_reader() -> None:
     assert all(v.read_rest is read_rest for v in (SPOT, PERP, INVERSE, FUTURE))

@@ -12,14 +12,13 @@ from typing import TypeVar
 
 from msgspec import Raw
 
-from marketdata.decimals import is_whole
 from marketdata.errors import UnparsableFrame
 from marketdata.types import Bbo, Funding, Liquidation, MarkPrice, Ticker, Trade, VenueKline
 from marketdata.units import Units, units_of
 from venues.contract import EVERY_SYMBOL, Context, Normaliser, canonical
 from venues.htx import messages as m
 from venues.htx.normalise import SIDES, candle, in_order, index_candle, own_stream, reader, whole_book
-from venues.htx.numbers import coin_amount, half, product, quote_side, required
+from venues.htx.numbers import coin_amount, half, milliseconds, product, quote_side, required
 from venues.htx.symbols import parse_stream
 from venues.json_numbers import number
 from venues.names import upper_ascii
@@ -91,8 +90,9 @@ def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
     )
 
 
-def _pair(pair: list[Raw] | None) -> tuple[str, str]:
-    """(price, contracts); ("", "") for a side that is null or empty."""
+def _pair(raw: Raw) -> tuple[str, str]:
+    """(price, contracts) of a side; ("", "") where it is absent, null or empty."""
+    pair = [] if bytes(raw) in (b"", b"null", b'""') else _read_pair(raw)
     if not pair:
         return "", ""
     if len(pair) != 2:
@@ -118,15 +118,21 @@ def _volumes(tick: m.CandleTick | m.DetailTick, contracts: str, ctx: Context) ->
 
 
 def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
-    """`market.<c>.detail`; `bid` and `ask` are [price, contracts], about 500 ms late, absent before 2021."""
+    """`market.<c>.detail`; `bid` and `ask` are [price, contracts], about 500 ms late, absent before 2021.
+
+    Nothing of a contract that was never traded.
+    """
     msg = _read_detail(frame)
     own_stream(msg.ch, ctx)
     tick = msg.tick
+    last_price = number(tick.close)
+    if not last_price:
+        return ()
     units = units_of(ctx.instrument, "a quote's size")
     contracts = required(tick.vol, "vol")
     volume, quote_volume = _volumes(tick, contracts, ctx)
-    bid_price, raw_bid = _raw_pair(tick.bid)
-    ask_price, raw_ask = _raw_pair(tick.ask)
+    bid_price, raw_bid = _pair(tick.bid)
+    ask_price, raw_ask = _pair(tick.ask)
     return (
         Ticker(
             exchange=ctx.exchange,
@@ -134,7 +140,7 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
             symbol=ctx.symbol,
             instrument=canonical(ctx),
             recv_time_ns=ctx.recv_time_ns,
-            last_price=required(tick.close, "the close of a ticker"),
+            last_price=last_price,
             open=number(tick.open),
             high=number(tick.high),
             low=number(tick.low),
@@ -149,10 +155,6 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
             raw_volume=contracts,
         ),
     )
-
-
-def _raw_pair(raw: Raw) -> tuple[str, str]:
-    return _pair(None if bytes(raw) in (b"", b"null") else _read_pair(raw))
 
 
 def mark_price(frame: bytes, ctx: Context) -> Sequence[MarkPrice]:
@@ -173,7 +175,10 @@ def mark_price(frame: bytes, ctx: Context) -> Sequence[MarkPrice]:
 
 
 def funding(frame: bytes, ctx: Context) -> Sequence[Funding]:
-    """`public.<c>.funding_rate`. The rate is exchanged at `settlement_time`; `funding_time` is the minute it is of."""
+    """`public.<c>.funding_rate`. The rate is exchanged at `settlement_time`; `funding_time` is the minute it is of.
+
+    How long a period is, only REST says: `polls.funding`.
+    """
     msg = _read_funding(frame)
     return tuple(
         Funding(
@@ -183,7 +188,7 @@ def funding(frame: bytes, ctx: Context) -> Sequence[Funding]:
             instrument=canonical(ctx),
             recv_time_ns=ctx.recv_time_ns,
             rate=required(entry.funding_rate, "the funding rate"),
-            funding_time_us=_milliseconds(entry.settlement_time or entry.funding_time) * 1000,
+            funding_time_us=milliseconds(entry.settlement_time or entry.funding_time) * 1000,
             next_rate=number(entry.estimated_rate),
             event_time_us=msg.ts * 1000,
         )
@@ -229,12 +234,6 @@ def _own_entries(topic: str, entries: Sequence[E], ctx: Context) -> list[E]:
     if not shared and (stream is None or stream.symbol != ctx.symbol or len(own) != len(entries)):
         raise UnparsableFrame(f"the topic {topic[:100]!r} brought what is not of {ctx.symbol}")
     return own
-
-
-def _milliseconds(text: str) -> int:
-    if not is_whole(text):
-        raise UnparsableFrame(f"{text[:40]!r} is no time in milliseconds")
-    return int(text)
 
 
 NORMALISERS: dict[str, Normaliser] = {

@@ -63,7 +63,7 @@ class TradeEntry(Struct, gc=False):
     ts: int
     price: Raw
     amount: Raw
-    direction: str = ""
+    direction: str | None = None
     tradeId: int | None = None
     id: Raw = _raw
 
@@ -168,10 +168,12 @@ class SpotBboFrame(Struct, gc=False):
 
 
 class ContractBboTick(Struct, gc=False):
+    """`bid` and `ask` are [price, contracts]."""
+
     ts: int
     version: int
-    bid: list[Raw] | None = None
-    ask: list[Raw] | None = None
+    bid: Raw = _raw
+    ask: Raw = _raw
 
 
 class ContractBboFrame(Struct, gc=False):
@@ -193,7 +195,7 @@ class CandleTick(Struct, gc=False):
     low: Raw
     amount: Raw
     vol: Raw
-    count: int
+    count: int | None = None
     trade_turnover: Raw = _raw
 
 
@@ -205,7 +207,7 @@ class CandleFrame(Struct, gc=False):
 
 class DetailTick(Struct, gc=False):
     """`market.<s>.detail` and `market.<s>.ticker`, with the candle's units. `bid` and `ask` are numbers on `ticker`,
-    [price, contracts] on a contract's `detail`, and absent from spot's."""
+    [price, contracts] on a contract's `detail`, and absent from spot's. All is null of what was never traded."""
 
     open: Raw
     close: Raw
@@ -213,7 +215,7 @@ class DetailTick(Struct, gc=False):
     low: Raw
     amount: Raw
     vol: Raw
-    count: int | None
+    count: int | None = None
     trade_turnover: Raw = _raw
     bid: Raw = _raw
     bidSize: Raw = _raw
@@ -258,12 +260,16 @@ class MarkFrame(Struct, gc=False):
 
 
 class FundingEntry(Struct, gc=False):
-    """Numbers and times (ms) are strings. `estimated_rate` may be null."""
+    """Numbers and times (ms) are strings. `estimated_rate` may be null.
+
+    Pushed: `funding_time` is the minute of the computation, the rate is due at `settlement_time`. By REST the rate is
+    due at `funding_time`, and the one after it at `next_funding_time` (null since it was deprecated)."""
 
     contract_code: str
     funding_rate: Raw
-    funding_time: str
+    funding_time: str | None = None
     settlement_time: str | None = None
+    next_funding_time: str | None = None
     estimated_rate: Raw = _raw
 
 
@@ -271,10 +277,10 @@ class LiquidationEntry(Struct, gc=False):
     """`volume` in contracts, one side. `amount` (coin) came in November 2020 and is not read."""
 
     contract_code: str
-    direction: str
     volume: Raw
     price: Raw
     created_at: int
+    direction: str | None = None
 
 
 class FundingFrame(Struct, gc=False):

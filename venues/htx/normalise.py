@@ -24,8 +24,8 @@ from venues.names import upper_ascii
 
 T = TypeVar("T")
 
-SIDES: dict[str, Side] = {"buy": "buy", "sell": "sell"}
-"""The taker's. Recorded in October 2022: an empty one."""
+SIDES: dict[str | None, Side] = {"buy": "buy", "sell": "sell"}
+"""The taker's, or a liquidation order's. Recorded in October 2022: an empty one."""
 
 INTERVALS = {
     "1min": ("1m", 60_000),
@@ -161,7 +161,7 @@ def candle(
             close=required(tick.close, "the close of a candle"),
             volume=volume,
             quote_volume=quote_volume,
-            trade_count=tick.count,
+            trade_count=-1 if tick.count is None else tick.count,
             taker_buy_volume="",
             taker_buy_quote_volume="",
             is_closed=False,
@@ -177,30 +177,34 @@ def kline(frame: bytes, ctx: Context) -> Sequence[VenueKline]:
     return candle(msg, ctx, required(msg.tick.amount, "amount"), required(msg.tick.vol, "vol"))
 
 
-def statistics(tick: m.DetailTick, ctx: Context, event_time_us: int) -> Ticker:
-    """Spot's `ticker`, `detail` (without quotes) and entries of `market.tickers`."""
+def statistics(tick: m.DetailTick, ctx: Context, event_time_us: int) -> Sequence[Ticker]:
+    """Spot's `ticker`, `detail` (without quotes) and entries of `market.tickers`. Nothing of a pair never traded."""
+    last_price = number(tick.lastPrice) or number(tick.close)
+    if not last_price:
+        return ()
     bid_price, bid_quantity = quote_side(tick.bid, tick.bidSize)
     ask_price, ask_quantity = quote_side(tick.ask, tick.askSize)
-    close = required(tick.close, "the close of a ticker")
-    return Ticker(
-        exchange=ctx.exchange,
-        market=ctx.market,
-        symbol=ctx.symbol,
-        instrument=canonical(ctx),
-        recv_time_ns=ctx.recv_time_ns,
-        last_price=number(tick.lastPrice) or close,
-        last_quantity=number(tick.lastSize),
-        open=number(tick.open),
-        high=number(tick.high),
-        low=number(tick.low),
-        volume=number(tick.amount),
-        quote_volume=number(tick.vol),
-        bid_price=bid_price,
-        bid_quantity=bid_quantity,
-        ask_price=ask_price,
-        ask_quantity=ask_quantity,
-        trade_count=tick.count or 0,
-        event_time_us=event_time_us,
+    return (
+        Ticker(
+            exchange=ctx.exchange,
+            market=ctx.market,
+            symbol=ctx.symbol,
+            instrument=canonical(ctx),
+            recv_time_ns=ctx.recv_time_ns,
+            last_price=last_price,
+            last_quantity=number(tick.lastSize),
+            open=number(tick.open),
+            high=number(tick.high),
+            low=number(tick.low),
+            volume=number(tick.amount),
+            quote_volume=number(tick.vol),
+            bid_price=bid_price,
+            bid_quantity=bid_quantity,
+            ask_price=ask_price,
+            ask_quantity=ask_quantity,
+            trade_count=tick.count or 0,
+            event_time_us=event_time_us,
+        ),
     )
 
 
@@ -208,14 +212,19 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
     """`market.<s>.ticker` and `market.<s>.detail`."""
     msg = _read_detail(frame)
     own_stream(msg.ch, ctx)
-    return (statistics(msg.tick, ctx, msg.ts * 1000),)
+    return statistics(msg.tick, ctx, msg.ts * 1000)
 
 
 def tickers(frame: bytes, ctx: Context) -> Sequence[Ticker]:
     """`market.tickers`, every symbol at once: the entry of ours."""
     msg = _read_tickers(frame)
     entries = [_read_tickers_entry(raw) for raw in msg.data]
-    return tuple(statistics(entry, ctx, msg.ts * 1000) for entry in entries if upper_ascii(entry.symbol) == ctx.symbol)
+    return tuple(
+        ticker
+        for entry in entries
+        if upper_ascii(entry.symbol) == ctx.symbol
+        for ticker in statistics(entry, ctx, msg.ts * 1000)
+    )
 
 
 class _BookTick(Struct):

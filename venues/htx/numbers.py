@@ -1,10 +1,10 @@
-"""Exact arithmetic on the venue's numbers: halves, products, and the many decimals of coin-margined amounts."""
+"""Exact arithmetic on the venue's numbers: halves, products, and the many decimals of coin-margined amounts; times."""
 
 from __future__ import annotations
 
 from msgspec import Raw
 
-from marketdata.decimals import to_text, to_units
+from marketdata.decimals import is_whole, to_text, to_units
 from marketdata.errors import UnparsableFrame
 from marketdata.units import INVERSE_PLACES
 from venues.json_numbers import number
@@ -58,6 +58,13 @@ def required(raw: Raw, what: str) -> str:
     if not text:
         raise UnparsableFrame(f"{what} is missing")
     return text
+
+
+def milliseconds(text: str | None) -> int:
+    """A time that is written as text. Raises UnparsableFrame."""
+    if text is None or not is_whole(text):
+        raise UnparsableFrame(f"{(text or '')[:40]!r} is no time in milliseconds")
+    return int(text)
 
 
 def quote_side(price: Raw, quantity: Raw) -> tuple[str, str]:

@@ -76,5 +76,8 @@ def _book(reply: m.Reply, body: bytes, ctx: Context) -> RestReply:
 def _tickers(reply: m.Reply, ctx: Context) -> tuple[Ticker, ...]:
     entries = [(upper_ascii(entry.symbol), entry) for entry in _read_tickers(reply.data)]
     return tuple(
-        statistics(entry, _of(symbol, ctx), reply.ts * 1000) for symbol, entry in entries if _wanted(symbol, ctx)
+        ticker
+        for symbol, entry in entries
+        if _wanted(symbol, ctx)
+        for ticker in statistics(entry, _of(symbol, ctx), reply.ts * 1000)
     )
