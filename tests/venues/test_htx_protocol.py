@@ -228,7 +228,7 @@ def test_polls() -> None:
             for kind in ("account", "position")
         ),
     ]
-    assert PERP.protocol.polls([], ["open_interest"]) == []
+    assert PERP.protocol.polls([], ["open_interest", "funding"]) == []
     assert SPOT.protocol.polls(["BTCUSDT"], ["trade"]) == []
 
 
@@ -251,6 +251,24 @@ def test_a_poll_of_open_interest_is_cut_by_contract(venue: Venue, file: str, sym
         assert [entry["contract_code"] for entry in whole["data"]] == [symbol]
         entry = part[part.index(b"[") + 1 : part.index(b"]")]
         assert entry in body, "byte for byte"
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "path"),
+    [
+        (PERP, "BTC-USDT", "/linear-swap-api/v1/swap_batch_funding_rate"),
+        (INVERSE, "BTC-USD", "/swap-api/v1/swap_batch_funding_rate"),
+    ],
+)
+def test_a_poll_of_funding_is_cut_by_contract(venue: Venue, symbol: str, path: str) -> None:
+    (poll,) = venue.protocol.polls([symbol, "ETH-USDT"], ["funding"])
+    assert (poll.channel, poll.symbol, poll.interval_s) == ("funding", EVERY_SYMBOL, 300.0)
+    assert poll.request == Request(path, {}, 1)
+    entry = b'{"contract_code":"%b","funding_rate":"0.0001"}' % symbol.encode()
+    body = b'{"status":"ok","ts":5,"data":[{"contract_code":"X-HUSD"},%b]}' % entry
+    ((found, part),) = venue.protocol.poll_reply(poll.request, body)
+    assert found == symbol
+    assert part == b'{"status":"ok","data":[%b],"ts":5}' % entry
 
 
 def test_a_poll_leaves_out_what_is_of_other_markets() -> None:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from marketdata.errors import BadData, UnparsableFrame
-from marketdata.types import Instrument, LongShort, OpenInterest
+from marketdata.identity import identity
+from marketdata.types import Funding, Instrument, LongShort, OpenInterest
 from marketdata.units import units_of
 from tests.frames import frames_dir
 from venues.conformance_files import RestLine
@@ -19,6 +20,8 @@ from venues.htx.instruments import parse_contract, parse_symbol
 from venues.htx.markets import FUTURE, INVERSE, PERP, SPOT
 from venues.htx.polls import read_poll
 from venues.htx.rest import read_rest
+
+CTX = Context("htx", "perp", "BTC-USDT", "1")
 
 _decode = msgspec.json.Decoder(RestLine).decode
 
@@ -150,12 +153,72 @@ def test_open_interest_counts_one_side_whatever_the_documents_say() -> None:
     assert [v % 2 for v in traded] == [0] * 6
 
 
+FUNDING_PATH = "/linear-swap-api/v1/swap_batch_funding_rate"
+
+
+def funding(**changes: Any) -> bytes:
+    """As replies of 2026 are, but for `next_funding_time`, which is null in them."""
+    entry = {
+        "estimated_rate": None,
+        "funding_rate": "0.000100000000000000",
+        "contract_code": "BTC-USDT",
+        "symbol": "BTC",
+        "fee_asset": "USDT",
+        "funding_time": "1786406400000",
+        "next_funding_time": "1786435200000",
+        "trade_partition": "USDT",
+    }
+    return json.dumps({"status": "ok", "data": [entry | changes], "ts": 1786400000123}).encode()
+
+
+def test_a_polled_funding_rate_tells_its_period() -> None:
+    expected = Funding(
+        exchange="htx", market="perp", symbol="BTC-USDT", recv_time_ns="1", rate="0.000100000000000000",
+        funding_time_us=1786406400000_000, interval_ms=28_800_000, event_time_us=1786400000123_000,
+    )  # fmt: skip
+    assert read_poll(FUNDING_PATH, funding(), CTX) == (expected,)
+    reply = read_rest(FUNDING_PATH, funding(), Context("htx", "perp", "", "1"))
+    assert (reply.kind, reply.records) == ("funding", (expected,))
+    estimated = read_poll(FUNDING_PATH, funding(estimated_rate="0.0002"), CTX)
+    assert estimated == (msgspec.structs.replace(expected, next_rate="0.0002"),)
+
+
+@pytest.mark.parametrize("following", [None, "", "null", "1786406400000", "1786406300000"])
+def test_a_period_whose_end_is_not_told(following: str | None) -> None:
+    (record,) = read_poll(FUNDING_PATH, funding(next_funding_time=following), CTX)
+    assert isinstance(record, Funding)
+    assert (record.interval_ms, record.funding_time_us) == (0, 1786406400000_000)
+
+
+def test_funding_of_others_or_without_a_rate() -> None:
+    assert read_poll(FUNDING_PATH, funding(contract_code="ETH-USDT"), CTX) == ()
+    for rate in (None, ""):
+        assert read_poll(FUNDING_PATH, funding(funding_rate=rate, funding_time=None), CTX) == ()
+    for odd in ({"funding_time": None}, {"funding_time": "soon"}, {"funding_rate": "much"}):
+        with pytest.raises(UnparsableFrame):
+            read_poll(FUNDING_PATH, funding(**odd), CTX)
+
+
+def test_what_is_pushed_and_polled_are_two_records_about_one_funding() -> None:
+    """In the push `funding_time` is the minute of the computation, and the rate is due at `settlement_time`."""
+    push = {"contract_code": "BTC-USDT", "funding_rate": "0.0001", "funding_time": "1786399980000"}
+    frame = {"op": "notify", "topic": "public.BTC-USDT.funding_rate", "ts": 1786400000100}
+    data = json.dumps(frame | {"data": [push | {"settlement_time": "1786406400000"}]}).encode()
+    (pushed,), (polled,) = PERP.normalisers["funding"](data, CTX), read_poll(FUNDING_PATH, funding(), CTX)
+    assert isinstance(pushed, Funding)
+    assert isinstance(polled, Funding)
+    assert pushed.funding_time_us == polled.funding_time_us
+    assert identity(pushed).series == identity(polled).series
+    assert identity(pushed).record_id != identity(polled).record_id
+    (again,) = read_poll(FUNDING_PATH, funding(), CTX)
+    assert identity(again) == identity(polled)
+
+
 def ratios(*entries: dict[str, Any], code: str = "BTC-USDT") -> bytes:
     return json.dumps({"status": "ok", "data": {"list": list(entries), "contract_code": code}, "ts": 9}).encode()
 
 
 PATH = "/linear-swap-api/v1/swap_elite_account_ratio?contract_code=BTC-USDT&period=5min"
-CTX = Context("htx", "perp", "BTC-USDT", "1")
 
 
 def test_the_newest_period_of_the_ratios_is_taken() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import Apply, BookFeed, Outcome, Replace, SnapshotVerdict
-from marketdata.types import Instrument, Ticker, Trade, VenueKline
+from marketdata.types import Funding, Instrument, Ticker, Trade, VenueKline
 from marketdata.validation import check_record
 from simulator.dialect import Close, Request
 from simulator.forms import BINARY_FRAME
@@ -217,7 +217,7 @@ def test_polls_and_turnover(tmp_path: Path) -> None:
     instrument = wire.instrument()
     assert instrument.contract_multiplier != "1"
     kinds = set()
-    for poll in wire.venue.protocol.polls([wire.symbol], ["open_interest", "long_short"]):
+    for poll in wire.venue.protocol.polls([wire.symbol], ["open_interest", "funding", "long_short"]):
         body = wire.rest(poll.request.path, dict(poll.request.query))
         ((symbol, part),) = wire.venue.protocol.poll_reply(poll.request, body)
         assert symbol == wire.symbol
@@ -225,8 +225,11 @@ def test_polls_and_turnover(tmp_path: Path) -> None:
         assert wire.venue.read_poll is not None
         (record,) = wire.venue.read_poll(path, part, wire.context(instrument))
         check_record(record)
-        kinds.add(getattr(record, "ratio_kind", "open_interest"))
-    assert kinds == {"open_interest", "top_account", "top_position"}
+        kinds.add(getattr(record, "ratio_kind", poll.channel))
+        if isinstance(record, Funding):
+            assert record.interval_ms == 28_800_000
+            assert record.funding_time_us > record.event_time_us
+    assert kinds == {"open_interest", "funding", "top_account", "top_position"}
     volume = wire.venue.protocol.volume_request()
     assert volume is not None
     ((symbol, turnover),) = wire.venue.protocol.volume_reply(wire.rest(volume.path, dict(volume.query)))

@@ -75,6 +75,7 @@ CONTRACT_LIMITS = Limits(
 
 RATIO_PERIOD = "5min"
 OPEN_INTEREST_INTERVAL_S = 60.0
+FUNDING_INTERVAL_S = 300.0
 LONG_SHORT_INTERVAL_S = 300.0
 
 _MARKET_STREAMS = {"trade": "trade.detail", "bbo": "bbo", "kline": "kline.1min"}
@@ -104,6 +105,8 @@ class Api:
     notification_route: str = ""
     index_route: str = "/ws_index"
     open_interest_path: str = ""
+    funding_path: str = ""
+    """Tells what the notifications leave out: how long a period is."""
     ratio_paths: tuple[str, ...] = ()
     tells_contract_changes: bool = False
 
@@ -123,6 +126,7 @@ PERP_API = Api(
     notification_route="/linear-swap-notification",
     instruments_path="/linear-swap-api/v1/swap_contract_info",
     open_interest_path="/linear-swap-api/v1/swap_open_interest",
+    funding_path="/linear-swap-api/v1/swap_batch_funding_rate",
     ratio_paths=(
         "/linear-swap-api/v1/swap_elite_account_ratio",
         "/linear-swap-api/v1/swap_elite_position_ratio",
@@ -138,6 +142,7 @@ INVERSE_API = Api(
     notification_route="/swap-notification",
     instruments_path="/swap-api/v1/swap_contract_info",
     open_interest_path="/swap-api/v1/swap_open_interest",
+    funding_path="/swap-api/v1/swap_batch_funding_rate",
     ratio_paths=("/swap-api/v1/swap_elite_account_ratio", "/swap-api/v1/swap_elite_position_ratio"),
     depth_path="/swap-ex/market/depth",
     depth_symbol="contract_code",
@@ -262,10 +267,14 @@ class HtxProtocol(PlainProtocol):
 
     def polls(self, symbols: Sequence[str], channels: Sequence[str]) -> list[Poll]:
         self._check(channels)
-        polls = []
-        if "open_interest" in channels and symbols:
-            request = Request(self.api.open_interest_path, {}, 1)
-            polls.append(Poll("open_interest", EVERY_SYMBOL, request, OPEN_INTEREST_INTERVAL_S))
+        polls = [
+            Poll(channel, EVERY_SYMBOL, Request(path, {}, 1), interval_s)
+            for channel, path, interval_s in (
+                ("open_interest", self.api.open_interest_path, OPEN_INTEREST_INTERVAL_S),
+                ("funding", self.api.funding_path, FUNDING_INTERVAL_S),
+            )
+            if channel in channels and symbols
+        ]
         if "long_short" in channels:
             polls += [
                 Poll(
@@ -280,10 +289,10 @@ class HtxProtocol(PlainProtocol):
         return polls
 
     def poll_reply(self, request: Request, body: bytes) -> Iterable[tuple[str, bytes]]:
-        """Of open interest, the part of a contract is the reply without the other contracts: only the reply has a time.
+        """Of a reply about all contracts, the part of one is the reply without the others: only the reply has a time.
         Raises BadData."""
-        if request.path == self.api.open_interest_path:
-            return [(code, part) for code, part in replies.open_interest_parts(body) if self.owns(code)]
+        if request.path in (self.api.open_interest_path, self.api.funding_path):
+            return [(code, part) for code, part in replies.contract_parts(body) if self.owns(code)]
         replies.read(body)
         return [(request.query["contract_code"], body)]
 

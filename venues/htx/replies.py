@@ -71,15 +71,18 @@ def contracts(body: bytes) -> Iterator[tuple[str, bytes]]:
         yield upper_ascii(_code(part).contract_code), bytes(part)
 
 
-def open_interest_parts(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """(contract, the reply without the others) of `swap_open_interest` and its like. Raises BadData."""
+def contract_parts(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """(contract, the reply without the others) of `swap_open_interest`, `swap_batch_funding_rate` and their like.
+
+    Raises BadData.
+    """
     reply = read(body)
     try:
         for part in _parts(reply.data):
             code = upper_ascii(_code(part).contract_code)
             yield code, b'{"status":"ok","data":[%b],"ts":%d}' % (bytes(part), reply.ts)
     except UNDECODABLE as exc:
-        raise UnparsableFrame(f"not an open interest reply of HTX: {exc}") from None
+        raise UnparsableFrame(f"not a reply of HTX about contracts: {exc}") from None
 
 
 def spot_turnovers(body: bytes) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from venues.htx import replies
 from venues.htx.book_frames import parse_snapshot
 from venues.htx.instruments import parse_contract, parse_symbol
 from venues.htx.normalise import reader, statistics
-from venues.htx.polls import long_short, open_interest, ratio_kind
+from venues.htx.polls import FUNDING_ENDPOINT, funding, long_short, open_interest, ratio_kind
 from venues.htx.symbols import market_of, parse_stream
 from venues.names import upper_ascii
 
@@ -46,6 +46,8 @@ def read_rest(path: str, body: bytes, ctx: Context) -> RestReply:
         if endpoint.endswith("open_interest"):
             records = open_interest(body, ctx)
             return RestReply("open_interest", ctx.symbol, records)
+        if endpoint == FUNDING_ENDPOINT:
+            return RestReply("funding", ctx.symbol, funding(body, ctx))
         if ratio_kind(endpoint):
             return RestReply("long_short", ctx.symbol, long_short(path, body, ctx))
         if endpoint == "tickers":
