@@ -65,6 +65,7 @@ class App:
         self.markets: dict[tuple[str, str], Market] = {}
         self._addresses = Addresses(self._config, self._pod, self.metrics)
         self._desired = Desired(self._config, self._mine)
+        self._control: Control | None = None
         self._seeding = False
         self._changed: dict[str, Subscription | None] = {}
         self._apply_at: asyncio.TimerHandle | None = None
@@ -87,8 +88,9 @@ class App:
         self._surface()
         started_s = time.monotonic()
         ticking = asyncio.create_task(self._tick())
+        ticking.add_done_callback(self._on_task_done)
         self._make_topics(loop)
-        control = Control(self._config, loop, self._on_subscription, self._on_snapshot_request)
+        control = self._control = Control(self._config, loop, self._on_subscription, self._on_snapshot_request)
         try:
             if not await self._first(self._topics_ready, stop, KAFKA_WAIT_S):
                 events.waiting_for_kafka(time.monotonic() - started_s)
@@ -201,20 +203,22 @@ class App:
         give_back()
         events.capturing(symbols, streams, f"{settings.shard}/{settings.shards}")
 
+    def _caught_up(self) -> bool:
+        """All of control.subscription that was there at the start is known."""
+        return self._control is not None and self._control.caught_up.is_set()
+
     async def _seed(self, control: Control) -> None:
         """Write the configuration's wishes, once all that others decided earlier is known."""
         await control.caught_up.wait()
         self._seeding = True
         self._write_seeds(self._desired.seeds())
 
-    def _write_seeds(self, seeds: dict[str, Subscription | None]) -> None:
+    def _write_seeds(self, seeds: dict[str, Subscription]) -> None:
         now_ms = time.time_ns() // 1_000_000
         for key, subscription in seeds.items():
             self._desired.held[key] = subscription
-            value = b"" if subscription is None else encode_subscription(subscription)
-            self.producer.publish(
-                Record(self._subscription_topic, key.encode(), value, [], now_ms, subscription is None)
-            )
+            value = encode_subscription(subscription)
+            self.producer.publish(Record(self._subscription_topic, key.encode(), value, [], now_ms))
 
     def _on_selected(self, name: tuple[str, str], symbols: Mapping[str, tuple[str, ...]]) -> None:
         """A market's rules select these symbols now: follow, and say so in control.subscription."""
@@ -235,7 +239,10 @@ class App:
         held = self._desired.held
         if held.get(key, Subscription(["?"])) == subscription:
             return
-        held[key] = subscription
+        if subscription is None and not self._caught_up():
+            subscription = self._desired.forget(key)
+        else:
+            held[key] = subscription
         if self._capturing:
             self._changed[key] = subscription
             if self._apply_at is None:
@@ -254,7 +261,7 @@ class App:
         task.add_done_callback(self._background.discard)
         task.add_done_callback(self._on_task_done)
 
-    async def _apply(self, changes: dict[str, Subscription | None]) -> None:
+    async def _apply(self, changes: Mapping[str, Subscription | None]) -> None:
         by_market: dict[tuple[str, str], dict[str, list[str]]] = {}
         for text, subscription in changes.items():
             key = parse_key(text)

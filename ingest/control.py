@@ -4,7 +4,8 @@ control.subscription is compacted, key `exchange.market.symbol`:
 - value `{"channels": ["trade", "book"]}`: capture these channels; no channel: capture nothing, and keep it so.
 - a tombstone: nothing is captured now, and the configuration rules again at the next start.
 - `"source": "config"` marks what ingest wrote itself from its configuration; a later configuration may change or
-  remove it. A value without it (the API's) wins over the configuration.
+  withdraw it (no channel, still `"source": "config"`), and a rule may bring it back. A value without it (the API's)
+  wins over the configuration.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class Subscription(Struct, frozen=True, omit_defaults=True):
     source: str = ""
 
 
+WITHDRAWN = Subscription([], "config")
+"""The configuration wanted it once and does not now."""
+
 encode_subscription = msgspec.json.Encoder().encode
 _subscription = msgspec.json.Decoder(Subscription).decode
 _snapshot_request = msgspec.json.Decoder(SnapshotRequest).decode
@@ -45,18 +49,19 @@ _snapshot_request = msgspec.json.Decoder(SnapshotRequest).decode
 
 def seeds(
     wanted: Mapping[str, Subscription], held: Mapping[str, Subscription | None], mine: Callable[[str], bool]
-) -> dict[str, Subscription | None]:
+) -> dict[str, Subscription]:
     """Records to write so that control.subscription (`held`, None for a tombstone) agrees with the configuration.
 
-    Only keys nobody else decided about: new ones, and those the configuration wrote earlier.
+    Only keys nobody else decided about: new ones, and those the configuration wrote earlier. What it wants no more is
+    withdrawn by a value: a tombstone would be another's word.
     """
-    out: dict[str, Subscription | None] = {}
+    out: dict[str, Subscription] = {}
     for key, subscription in wanted.items():
         if key not in held or ((now := held[key]) is not None and now.source == "config" and now != subscription):
             out[key] = subscription
     for key, value in held.items():
-        if value is not None and value.source == "config" and key not in wanted and mine(key):
-            out[key] = None
+        if value is not None and value.source == "config" and value.channels and key not in wanted and mine(key):
+            out[key] = WITHDRAWN
     return out
 
 

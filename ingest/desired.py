@@ -61,13 +61,18 @@ class Desired:
         return found
 
     def _ours(self, name: MarketName) -> list[tuple[Key, Subscription]]:
-        found = [(parse_key(text), s) for text, s in self.held.items() if s is not None and s.source == "config"]
+        found = [(parse_key(text), s) for text, s in self.held.items() if s and s.source == "config" and s.channels]
         return [(key, s) for key, s in found if (key.exchange, key.market) == name]
 
     def decided(self) -> dict[str, Subscription | None]:
         """What others decided."""
         return {key: s for key, s in self.held.items() if s is None or s.source != "config"}
 
-    def seeds(self) -> dict[str, Subscription | None]:
+    def forget(self, key: str) -> Subscription | None:
+        """A tombstone from before we started: the configuration rules again. What it wants of this key."""
+        self.held.pop(key, None)
+        return self.wanted().get(key)
+
+    def seeds(self) -> dict[str, Subscription]:
         """Records to write so that control.subscription agrees with the configuration."""
         return seeds(self.wanted(), self.held, self._mine)

@@ -149,7 +149,7 @@ class RawProducer:
         try:
             self._kafka.produce(
                 record.topic,
-                None if record.tombstone else record.value,
+                record.value,
                 record.key,
                 timestamp=record.timestamp_ms,
                 headers=record.headers,

@@ -29,8 +29,6 @@ class Record(NamedTuple):
     value: bytes
     headers: list[Header]
     timestamp_ms: int
-    tombstone: bool = False
-    """The value is null: a compacted topic forgets the key."""
 
 
 class Records:

@@ -190,9 +190,9 @@ class Spill:
             body = file.read(length)
             if len(body) == length:
                 segment.read_at += HEAD.size + length
-                if zlib.crc32(body) == crc:
-                    return _decode(body)
-                self.torn += 1  # damaged in the middle: the records after it may be whole
+                if zlib.crc32(body) == crc and (record := _decoded(body)) is not None:
+                    return record
+                self.torn += 1  # damaged in the middle, or of another version: the records after it may be whole
                 self.torn_bytes += HEAD.size + length
                 return None
         self.torn += 1
@@ -219,6 +219,13 @@ class Spill:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:012d}.spill"
+
+
+def _decoded(body: bytes) -> Record | None:
+    try:
+        return _decode(body)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _leftovers(folder: Path) -> list[Segment]:

@@ -99,7 +99,7 @@ def test_what_is_selected_is_wanted_and_what_leaves_is_withdrawn() -> None:
     desired.held.update(desired.seeds())
     assert desired.seeds() == {}
     desired.select(NAME, {"C": ("book",)})
-    assert desired.seeds() == {"toy.perp.A": ours("trade"), "toy.perp.B": None, "toy.perp.C": ours("book")}
+    assert desired.seeds() == {"toy.perp.A": ours("trade"), "toy.perp.B": WITHDRAWN, "toy.perp.C": ours("book")}
 
 
 def test_what_others_decided_wins_over_a_selection() -> None:
@@ -118,8 +118,8 @@ def test_symbols_that_a_rule_names_need_no_answer_of_the_venue() -> None:
 def test_an_earlier_selection_stays_until_the_venue_answers() -> None:
     desired = Desired(CONFIG, lambda _: True)
     desired.held.update({"toy.perp.B": ours("book"), "toy.perp.A": ours("trade"), "toy.spot.Z": ours("book")})
-    assert desired.seeds() == {"toy.spot.Z": None}
+    assert desired.seeds() == {"toy.spot.Z": WITHDRAWN}
     assert desired.before(NAME) == {"B"}
     desired.select(NAME, {"C": ("book",)})
     assert desired.before(NAME) == {"C"}
-    assert desired.seeds() == {"toy.perp.B": None, "toy.perp.C": ours("book"), "toy.spot.Z": None}
+    assert desired.seeds() == {"toy.perp.B": WITHDRAWN, "toy.perp.C": ours("book"), "toy.spot.Z": WITHDRAWN}

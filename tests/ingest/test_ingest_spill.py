@@ -35,7 +35,7 @@ def files(folder: Path) -> list[Path]:
 
 def test_records_come_back_whole(tmp_path: Path) -> None:
     spill = Spill(tmp_path, 1 << 20, 1 << 16)
-    told = Record("t", b"\x00\xffkey", b"\x00\xff", [("a", b"\x80"), ("b", b"")], 5, True)
+    told = Record("t", b"\x00\xffkey", b"\x00\xff", [("a", b"\x80"), ("b", b"")], 5)
     spill.append(told)
     found = spill.read()
     assert found is not None
