@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from ingest.metrics import Metrics, events
+from ingest.pacing import Backoff
 from ingest.records import Place, Record, Records
 from ingest.rest import Rest
 from marketdata.errors import UnparsableFrame
 from venues.contract import VenueProtocol
 
 RETRY_S = 5.0
+RETRY_S_MAX = 300.0
+"""A venue that does not answer is asked again ever more slowly, up to this."""
 POKE_INTERVAL_S = 10.0
 """The venue's own notices that metadata changed lead to at most one request in this long."""
 
@@ -49,7 +52,10 @@ class Instruments:
         self._said: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._poked = asyncio.Event()
+        self._retry = Backoff(RETRY_S, RETRY_S_MAX, random.random)
         self._asked_s = -1e9
+        self._spacing_s = POKE_INTERVAL_S
+        self._gone: frozenset[str] = frozenset()
         self.asked_once = False
         """The venue has answered at least once."""
 
@@ -74,8 +80,8 @@ class Instruments:
 
     @property
     def unlisted(self) -> list[str]:
-        """Captured symbols that the venue, when it was asked, did not list."""
-        return self.missing if self.asked_once else []
+        """Captured symbols that the venue, when it was asked last, did not list (any more)."""
+        return [s for s in list(self._topics) if s in self._gone or s not in self._known] if self.asked_once else []
 
     def write(self) -> None:
         """Write what is known and not written yet, or changed."""
@@ -92,27 +98,40 @@ class Instruments:
                     self._metrics.count("instrument_changes", self._records.exchange, self._records.market)
 
     async def refresh(self) -> bool:
-        """Ask the venue once and write what is new. False when it did not answer."""
+        """Ask the venue once and write what is new. False when it did not answer; `run` then asks again."""
         async with self._lock:
             self._poked.clear()
-            answer = await self._rest.ask(self._protocol.instruments_request())
+            listing = await self._ask()
             self._asked_s = time.monotonic()
-            if not answer.ok:
+            if listing is None:
+                self._spacing_s = self._retry.next_delay_s()
+                self._poked.set()
                 return False
-            try:
-                listing = dict(self._protocol.instruments_reply(answer.body))
-            except UnparsableFrame as exc:
-                events.rest_failed(f"{self._records.exchange}.{self._records.market}", "instruments", exc.detail)
-                return False
+            self._retry.reset()
+            self._spacing_s = POKE_INTERVAL_S
             self._known.update((s, listing[s]) for s in self._topics if s in listing)
+            self._gone = frozenset(s for s in self._topics if s not in listing)
             self.asked_once = True
-            missing = frozenset(self.missing)
-            if missing - self._said:
-                events.unknown_symbols(f"{self._records.exchange}.{self._records.market}", sorted(missing)[:50])
-            self._said = missing
+            if self._gone - self._said:
+                events.unknown_symbols(f"{self._records.exchange}.{self._records.market}", sorted(self._gone)[:50])
+            self._said = self._gone
             self.write()
             self._on_listing(listing)
             return True
+
+    async def _ask(self) -> dict[str, bytes] | None:
+        """The whole listing, in as many requests as the venue wants; None where a part of it did not come."""
+        listing: dict[str, bytes] = {}
+        for request in self._protocol.instruments_requests():
+            answer = await self._rest.ask(request)
+            if not answer.ok:
+                return None
+            try:
+                listing.update(self._protocol.instruments_reply(answer.body))
+            except UnparsableFrame as exc:
+                events.rest_failed(f"{self._records.exchange}.{self._records.market}", "instruments", exc.detail)
+                return None
+        return listing
 
     async def first(self, timeout_s: float) -> bool:
         """Metadata of all captured symbols, asking again until `timeout_s`. False: capture begins without."""
@@ -129,14 +148,13 @@ class Instruments:
         self._poked.set()
 
     async def run(self, interval_s: float) -> None:
-        """Look for changes for ever; sooner while nothing is known, or when the venue says that something changed."""
+        """Look for changes for ever; sooner after a failure, or when the venue says that something changed."""
         while True:
-            pause_s = interval_s if self._known or not self._topics else RETRY_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s * (0.9 + 0.2 * random.random())):
+                async with asyncio.timeout(interval_s * (0.9 + 0.2 * random.random())):
                     await self._poked.wait()
             if self._poked.is_set():
-                await asyncio.sleep(max(0.0, self._asked_s + POKE_INTERVAL_S - time.monotonic()))
+                await asyncio.sleep(max(0.0, self._asked_s + self._spacing_s - time.monotonic()))
                 if not self._poked.is_set():
                     continue  # someone else has asked in the meantime
             await self.refresh()

@@ -71,6 +71,73 @@ def test_notices_of_the_venue_are_debounced(monkeypatch: pytest.MonkeyPatch) -> 
     drive(test)
 
 
+def test_a_market_of_rules_alone_asks_again_when_metadata_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.instruments.RETRY_S", 0.2)
+
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN}
+        server.instead = [("/instruments", 503, b"")] * 2
+        rules = [{"patterns": ["*"]}]
+        async with server.run(), capturing(server, toy_venue(), select=rules, channels=["trade"]) as run:
+            await until(lambda: run.selected, what="the first selection")
+            assert run.selected == [{"A": ("trade",)}]
+
+    drive(test)
+
+
+def test_a_symbol_that_joins_while_rest_is_away_begins_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.instruments.RETRY_S", 0.3)
+    monkeypatch.setattr("ingest.instruments.RETRY_S_MAX", 0.3)
+
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN, "B": OPEN}
+        async with server.run(), capturing(server, toy_venue(unit_channels=UNITS)) as run:
+            await run.market.apply({"A": ["trade"]})
+            await until(lambda: "frame:trade" in run.kinds("raw.trade", "A"))
+            server.instead = [("/instruments", 503, b"")] * 8
+            await run.market.apply({"B": ["trade"]})
+            assert run.kinds("raw.trade", "B") == []
+            await until(lambda: "frame:trade" in run.kinds("raw.trade", "B"))
+
+    drive(test)
+
+
+def test_metadata_may_come_in_parts() -> None:
+    class Parts(ToyProtocol):
+        def instruments_requests(self) -> list[Request]:
+            return [Request("/instruments", {}, 1), Request("/more", {}, 1)]
+
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN}
+        server.instead = [("/more", 500, b""), ("/more", 200, b'{"B":{"status":"open"}}')]
+        async with server.run(), capturing(server, toy_venue(Parts(), UNITS)) as run:
+            await run.market.apply({"A": ["trade"], "B": ["trade"]})
+            await until(lambda: "frame:trade" in run.kinds("raw.trade", "B"))
+            assert run.market.instruments.unlisted == []
+
+    drive(test)
+
+
+def test_what_the_venue_lists_no_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.instruments.POKE_INTERVAL_S", 0.2)
+
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN, "B": OPEN}
+        async with server.run(), capturing(server, toy_venue()) as run:
+            await run.market.apply({"A": ["trade"], "B": ["trade"]})
+            await until(lambda: run.market.not_ready() is None)
+            del server.listing["B"]
+            await server.say(listed="B is gone")
+            await until(lambda: run.market.instruments.unlisted == ["B"])
+            assert "1 symbols the venue does not list, B for one" in str(run.market.not_ready())
+
+    drive(test)
+
+
 def test_a_shared_stream_is_subscribed_once() -> None:
     async def test() -> None:
         server = ToyServer()
