@@ -46,10 +46,10 @@ check: setup
 test: unit integration
 
 unit: setup
-	$(PYTEST) -n 2 -m "not integration" $(ARGS)
+	$(PYTEST) -n 4 --dist worksteal -m "not integration" $(ARGS)
 
 integration: setup
-	$(PYTEST) -n 2 --dist loadfile -m integration $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m integration $(ARGS)
 
 bench: setup
 	$(PY) -m bench $(ARGS)
