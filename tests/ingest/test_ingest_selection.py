@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ingest.control import Subscription
+from ingest.control import WITHDRAWN, Subscription
 from ingest.desired import Desired
 from ingest.selection import Listed, select, top, turnovers
 from runtime.config import Config
