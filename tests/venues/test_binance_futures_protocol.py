@@ -361,6 +361,10 @@ def test_turnover_of_this_segments_symbols() -> None:
     body = json.dumps([usd, coin]).encode()
     assert list(usd_margined().volume_reply(body)) == [("BTCUSDT", "31.50")]
     assert list(coin_margined().volume_reply(body)) == [("BTCUSD_PERP", "6.75")]
+    broken = [usd | {"quoteVolume": value} for value in (None, "", "x")] + [coin | {"baseVolume": None}]
+    body = json.dumps([*broken, usd, coin]).encode()
+    assert list(usd_margined().volume_reply(body)) == [("BTCUSDT", "31.50")]
+    assert list(coin_margined().volume_reply(body)) == [("BTCUSD_PERP", "6.75")]
     assert usd_margined().volume_request() == Request("/fapi/v1/ticker/24hr", {}, 40)
     assert coin_margined().volume_request() == Request("/dapi/v1/ticker/24hr", {}, 40)
     for bad in (b"", b"{}", b'[{"symbol":"X"}]', b'{"code":-1003,"msg":"no"}'):

@@ -213,6 +213,15 @@ def test_a_reply_without_symbols_is_refused(body: bytes) -> None:
         protocol().instruments_reply(body)
 
 
+def test_an_entry_that_cannot_be_read_does_not_cost_the_others() -> None:
+    body = b'{"symbols":[{"status":"TRADING"},{"symbol":"BTCUSDT"},1,{"symbol":null},{"symbol":"ETHUSDT"}]}'
+    assert list(protocol().instruments_reply(body)) == [
+        ("BTCUSDT", b'{"symbol":"BTCUSDT"}'),
+        ("ETHUSDT", b'{"symbol":"ETHUSDT"}'),
+    ]
+    assert list(protocol().instruments_reply(b'{"symbols":[]}')) == []
+
+
 BANNED = (
     b'{"code":-1003,"msg":"Way too much request weight used; IP banned until 1659146400000. Please use WebSocket."}'
 )
@@ -262,6 +271,10 @@ def test_turnover_of_every_symbol() -> None:
         (row["symbol"], row["quoteVolume"]),
         ("OTHERUSDT", "1000"),
     ]
+    broken: list[object] = [row | {"quoteVolume": value} for value in (None, "", "x", 5)]
+    assert list(protocol().volume_reply(json.dumps([*broken, {}, 1, other]).encode())) == [("OTHERUSDT", "1000")]
+    with pytest.raises(UnparsableFrame):
+        protocol().volume_reply(json.dumps(broken).encode())
     for body in (b"", b"{}", b'[{"symbol":"X"}]', b'{"code":-1003,"msg":"no"}'):
         with pytest.raises(UnparsableFrame):
             protocol().volume_reply(body)

@@ -7,7 +7,7 @@ one a spot bookTicker has neither type nor time, and partial and diff depth of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw
 from marketdata.codec import UNDECODABLE
 from marketdata.errors import BadData, ConfigError, UnparsableFrame
 from venues.binance import messages as m
+from venues.binance import replies
 from venues.contract import (
     EVERY_SYMBOL,
     Ack,
@@ -46,8 +47,6 @@ _BANNED_UNTIL = re.compile(rb"banned until (\d{13})")
 _envelope = msgspec.json.Decoder(m.Envelope).decode
 _payload = msgspec.json.Decoder(m.Payload).decode
 _payloads = msgspec.json.Decoder(list[m.Payload]).decode
-_exchange_info = msgspec.json.Decoder(m.ExchangeInfo).decode
-_symbol_name = msgspec.json.Decoder(m.SymbolName).decode
 _depth_ids = msgspec.json.Decoder(m.DepthFrame).decode
 _bare_depth_ids = msgspec.json.Decoder(m.DepthIds).decode
 _snapshot_id = msgspec.json.Decoder(m.SnapshotId).decode
@@ -244,16 +243,10 @@ class CombinedProtocol(PlainProtocol):
     # --- REST ---
 
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
-        try:
-            return list(self._cut_instruments(body))
-        except UNDECODABLE as exc:
-            raise UnparsableFrame(f"not an exchangeInfo reply of {self.title}: {exc}") from None
+        return [(symbol, entry) for symbol, entry in replies.instruments(body) if self.owns(symbol)]
 
-    def _cut_instruments(self, body: bytes) -> Iterator[tuple[str, bytes]]:
-        for entry in _exchange_info(body).symbols:
-            symbol = _symbol_name(entry).symbol
-            if self.owns(symbol):
-                yield symbol, bytes(entry)
+    def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
+        return [(symbol, turnover) for symbol, turnover in replies.turnovers(body) if self.owns(symbol)]
 
     def poll_reply(self, request: Request, body: bytes) -> Iterable[tuple[str, bytes]]:
         """The whole body, for the symbol asked about. Raises BadData (`refused`) on the venue's error."""

@@ -8,14 +8,10 @@ Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/we
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import msgspec
-
-from marketdata.codec import UNDECODABLE
-from marketdata.decimals import plain, to_text, to_units
-from marketdata.errors import ConfigError, InvariantError, UnparsableFrame
+from marketdata.errors import ConfigError, InvariantError
 from venues.binance import messages as m
 from venues.binance.combined import CombinedProtocol, Kind, kind, weight_of
 from venues.contract import EVERY_SYMBOL, Limits, Notice, Poll, Request, RestPool, Stream
@@ -108,7 +104,6 @@ RATIO_PERIODS = 30
 none out as long as everybody's turn comes once in two and a half hours, that is for about 3,100 symbols."""
 
 _DATE_DIGITS = 6
-_tickers = msgspec.json.Decoder(list[m.RestTicker]).decode
 
 
 def is_coin_margined(symbol: str) -> bool:
@@ -150,12 +145,6 @@ class FuturesProtocol(CombinedProtocol, ABC):
 
     def volume_request(self) -> Request:
         return Request(f"/{self.api}/v1/ticker/24hr", {}, 40)
-
-    def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
-        try:
-            return [(row.symbol, _turnover(row)) for row in _tickers(body) if self.owns(row.symbol)]
-        except UNDECODABLE as exc:
-            raise UnparsableFrame(f"not the 24 h tickers of {self.title}: {exc}") from None
 
     def polls(self, symbols: Sequence[str], channels: Sequence[str]) -> list[Poll]:
         polls: list[Poll] = []
@@ -260,13 +249,3 @@ def symbol_or_perpetual(query: Mapping[str, str]) -> str:
 def _data_request(name: str, query: Mapping[str, str]) -> Request:
     wanted = {**query, "period": RATIO_PERIOD, "limit": str(RATIO_PERIODS)}
     return Request(f"/futures/data/{name}", wanted, 1, pool=FUTURES_DATA)
-
-
-def _turnover(row: m.RestTicker) -> str:
-    """In quote currency. COIN-M tells base coin only; times the average price of the day that is its worth."""
-    if row.quoteVolume:
-        return plain(row.quoteVolume)
-    (base, base_scale), (price, price_scale) = (
-        to_units(plain(text)) for text in (row.baseVolume, row.weightedAvgPrice or row.lastPrice)
-    )
-    return to_text(base * price, base_scale + price_scale)

@@ -5,14 +5,6 @@ Source: https://github.com/binance/binance-spot-api-docs (web-socket-streams.md,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import msgspec
-
-from marketdata.codec import UNDECODABLE
-from marketdata.decimals import plain
-from marketdata.errors import UnparsableFrame
-from venues.binance import messages as m
 from venues.binance.combined import CombinedProtocol, kind, weight_of
 from venues.contract import Limits, Request, RestPool
 
@@ -81,8 +73,6 @@ BARE_SUFFIXES = {
     "referencePrice": "referencePrice",
 }
 
-_tickers = msgspec.json.Decoder(list[m.RestTicker]).decode
-
 
 class BinanceSpotProtocol(CombinedProtocol):
     """See `venues.contract.VenueProtocol`."""
@@ -103,9 +93,3 @@ class BinanceSpotProtocol(CombinedProtocol):
 
     def volume_request(self) -> Request:
         return Request("/api/v3/ticker/24hr", {"type": "MINI"}, 80)
-
-    def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
-        try:
-            return [(row.symbol, plain(row.quoteVolume)) for row in _tickers(body)]
-        except UNDECODABLE as exc:
-            raise UnparsableFrame(f"not the 24 h tickers of {self.title}: {exc}") from None
