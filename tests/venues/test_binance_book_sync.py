@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketdata.book_feed import Verdict
 from marketdata.errors import UnparsableFrame
 from venues.binance.book_frames import parse_book, parse_snapshot
 from venues.binance.book_sync import SpotSequence
+from venues.binance.protocol import BinanceSpotProtocol
 
 DROP, APPLY, GAP = Verdict.DROP, Verdict.APPLY, Verdict.GAP
 
@@ -51,7 +55,9 @@ DATA = {"e": "depthUpdate", "E": 1700, "s": "BTCUSDT", "U": 5, "u": 7, "b": [["1
 
 
 def combined(**changes: object) -> bytes:
-    return json.dumps({"stream": "btcusdt@depth@100ms", "data": DATA | changes}, separators=(",", ":")).encode()
+    """`...` leaves a field out."""
+    data = {name: value for name, value in (DATA | changes).items() if value is not ...}
+    return json.dumps({"stream": "btcusdt@depth@100ms", "data": data}, separators=(",", ":")).encode()
 
 
 def test_parse_book() -> None:
@@ -61,7 +67,48 @@ def test_parse_book() -> None:
         assert (bids, asks, checksum) == ([("1.50", "2")], [("1.60", "0")], None)
 
 
-BAD_NUMBERS = ["-1", "1e5", "1_0", " 1", "+1", "nan", "inf", "٣"]
+@pytest.mark.parametrize("missing", [None, ..., []])
+def test_a_missing_side_is_an_empty_one(missing: object) -> None:
+    """To the book as to ingest, which looks at the ids alone."""
+    for changes, sides in (
+        ({"b": missing}, ([], [("1.60", "0")])),
+        ({"a": missing}, ([("1.50", "2")], [])),
+        ({"b": missing, "a": []}, ([], [])),
+        ({"b": None, "a": missing}, ([], [])),
+    ):
+        frame = combined(**changes)
+        for text in (frame, json.dumps(json.loads(frame)["data"]).encode()):
+            book = parse_book(text)
+            assert (book.bids, book.asks) == sides
+            assert book.envelope == BinanceSpotProtocol().book_envelope(text)
+
+
+@pytest.mark.parametrize("missing", [b'"bids":null,', b'"bids":[],', b""])
+def test_a_missing_side_of_a_snapshot_is_an_empty_one(missing: bytes) -> None:
+    frame = parse_snapshot(b'{"lastUpdateId":9,%s"asks":[["1.0","2"]]}' % missing)
+    assert (frame.bids, frame.asks) == ([], [("1.0", "2")])
+
+
+@given(
+    st.decimals(0, 10**12, places=10, allow_nan=False),
+    st.sampled_from(["e", "E"]),
+    st.lists(st.booleans(), min_size=1, max_size=4),
+)
+def test_exponents_in_levels_are_written_out(number: Decimal, letter: str, exponents: list[bool]) -> None:
+    """Whatever came before, and again when the same frame comes again."""
+    for exponent in exponents:
+        text = f"{number:e}".replace("e", letter) if exponent else f"{number:f}"
+        level = [["1.5", "2"], [text, text]]
+        frame = parse_book(combined(b=level, X="E"))
+        snapshot = parse_snapshot(json.dumps({"lastUpdateId": 9, "bids": [], "asks": level}).encode())
+        assert frame.bids == snapshot.asks
+        assert frame.bids[0] == ("1.5", "2")
+        for found in frame.bids[1]:
+            assert Decimal(found) == number
+            assert "e" not in found.lower()
+
+
+BAD_NUMBERS = ["-1", "-1e5", "1e", "e5", "1e99999", "1_0", "1_0e1", " 1", "+1", "+1e1", "nan", "inf", "٣", "٣e1"]
 
 
 @pytest.mark.parametrize("bad", BAD_NUMBERS)
@@ -93,6 +140,8 @@ def test_parse_snapshot_refuses_what_is_not_a_plain_decimal(bad: str, place: int
         b"\xff\xfe",
         b'{"stream":"btcusdt@depth"}',
         combined(U=8),
+        combined(b=..., a=...),
+        combined(b=5),
         combined(b=[["1"]]),
         combined(b=[[1.5, 2]]),
         combined(u="7"),

@@ -209,6 +209,15 @@ def test_each_side_of_a_quote_is_worth_its_own_price(bid: str, ask: str, bids: s
     assert abs(Decimal(record.ask_quantity) - Decimal(asks) * 100 / Decimal(ask)) <= Decimal("0.5e-12")
 
 
+@pytest.mark.parametrize("bid", ['"b":"","B":""', '"b":null,"B":null', '"B":"5"'])
+def test_a_missing_side_of_a_quote_is_worth_nothing(bid: str) -> None:
+    frame = f'{{"u":1,"s":"BTCUSD_PERP",{bid},"a":"50000","A":"5","E":5}}'
+    (record,) = COIN_MARGINED.normalisers["bbo"](frame.encode(), COIN_CTX)
+    assert isinstance(record, Bbo)
+    assert (record.bid_price, record.bid_quantity, record.raw_bid_quantity) == ("", "", "")
+    assert (record.ask_price, record.ask_quantity, record.raw_ask_quantity) == ("50000", "0.01", "5")
+
+
 @pytest.mark.parametrize(("line", "size"), [(0, 100), (1, 10)])
 def test_what_recorded_candles_say_of_contracts(line: int, size: int) -> None:
     """Contracts times their size by base volume is the average price: it lies within the candle."""

@@ -209,6 +209,52 @@ def test_an_empty_side_of_the_book_has_no_price() -> None:
     assert (record.bid_price, record.bid_quantity, record.ask_price) == ("", "", "0.10000000")
 
 
+@pytest.mark.parametrize(
+    ("bid", "expected"),
+    [
+        ('"b":"1.50","B":"2",', ("1.50", "2")),
+        ('"b":"1.5E-7","B":"2E1",', ("0.00000015", "20")),
+        ('"b":"","B":"",', ("", "")),
+        ('"b":"","B":"2",', ("", "")),
+        ('"b":null,"B":null,', ("", "")),
+        ('"b":null,', ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_missing_side_of_a_quote_is_an_absent_one(bid: str, expected: tuple[str, str]) -> None:
+    """In all that has quotes; of the stream also when such a frame came before."""
+    bare = f'{{"u":1,"s":"BTCUSDT",{bid}"a":"1.60","A":"3"}}'
+    for frame in (bare, f'{{"stream":"btcusdt@bookTicker","data":{bare}}}'):
+        for _ in range(2):
+            (record,) = SPOT.normalisers["bbo"](frame.encode(), CTX)
+            assert isinstance(record, Bbo)
+            assert (record.bid_price, record.bid_quantity) == expected
+            assert (record.ask_price, record.ask_quantity) == ("1.60", "3")
+    day = json.loads(recorded_line("ticker.jsonl", 1))["data"] | {"s": "BTCUSDT"}
+    day = {name: value for name, value in day.items() if name not in "bB"} | json.loads(f'{{{bid}"x":1}}')
+    (record,) = SPOT.normalisers["ticker"](json.dumps(day).encode(), CTX)
+    assert isinstance(record, Ticker)
+    assert (record.bid_price, record.bid_quantity) == expected
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        '"b":"1.5"',
+        '"b":"1.5","B":""',
+        '"b":"1.5","B":null',
+        '"b":"x","B":"1"',
+        '"b":1.5,"B":"1"',
+        '"x":"1"',
+        '"B":"2","A":"2"',
+    ],
+)
+def test_a_quote_without_a_quantity_or_without_sides_is_refused(quote: str) -> None:
+    for _ in range(2):
+        with pytest.raises(UnparsableFrame):
+            SPOT.normalisers["bbo"](f'{{"u":1,"s":"BTCUSDT",{quote}}}'.encode(), CTX)
+
+
 def test_a_candle_without_trades_has_no_ids() -> None:
     frame = recorded_line("kline.jsonl", 1).replace(b'"f":346711017', b'"f":-1').replace(b'"L":346711087', b'"L":-1')
     (record,) = SPOT.normalisers["kline"](frame, msgspec.structs.replace(CTX, symbol="ETHUSDT"))

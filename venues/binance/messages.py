@@ -55,6 +55,18 @@ class BookTickerMsg(Struct, gc=False):
     E: int = 0
 
 
+class OneSidedBookTickerMsg(Struct, gc=False):
+    """The same where a side may be null or left out, which costs time to allow for."""
+
+    u: int
+    s: str
+    b: str | UnsetType | None = UNSET
+    B: str | None = None
+    a: str | UnsetType | None = UNSET
+    A: str | None = None
+    E: int = 0
+
+
 class KlineBody(Struct, gc=False):
     t: int
     T: int
@@ -102,11 +114,11 @@ class TickerMsg(Struct, gc=False):
     F: int
     L: int
     n: int
-    Q: str = ""
-    b: str = ""
-    B: str = ""
-    a: str = ""
-    A: str = ""
+    Q: str | None = None
+    b: str | None = None
+    B: str | None = None
+    a: str | None = None
+    A: str | None = None
 
 
 class MiniTickerMsg(Struct, gc=False):
@@ -279,27 +291,27 @@ class RestTicker(Struct, gc=False):
     firstId: int
     lastId: int
     count: int
-    quoteVolume: str = ""
-    baseVolume: str = ""
+    quoteVolume: str | None = None
+    baseVolume: str | None = None
     """COIN-M, in place of `quoteVolume`: its `volume` counts contracts."""
-    priceChange: str = ""
-    priceChangePercent: str = ""
-    weightedAvgPrice: str = ""
-    lastQty: str = ""
-    bidPrice: str = ""
-    bidQty: str = ""
-    askPrice: str = ""
-    askQty: str = ""
+    priceChange: str | None = None
+    priceChangePercent: str | None = None
+    weightedAvgPrice: str | None = None
+    lastQty: str | None = None
+    bidPrice: str | None = None
+    bidQty: str | None = None
+    askPrice: str | None = None
+    askQty: str | None = None
 
 
 class RestBookTicker(Struct, gc=False):
     """`/api/v3/ticker/bookTicker`: no update id, and on spot no time."""
 
     symbol: str
-    bidPrice: str
-    bidQty: str
-    askPrice: str
-    askQty: str
+    bidPrice: str | None
+    bidQty: str | None
+    askPrice: str | None
+    askQty: str | None
     time: int = 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain, plain_or_absent
@@ -80,7 +80,7 @@ _decode_agg_trade = msgspec.json.Decoder(_Wrapped[m.AggTradeMsg]).decode
 _decode_book_ticker = msgspec.json.Decoder(_Wrapped[m.BookTickerMsg]).decode
 _read_trade = reader(m.TradeMsg, "trade")
 _read_agg_trade = reader(m.AggTradeMsg, "aggTrade")
-_read_book_ticker = reader(m.BookTickerMsg, "bookTicker")
+_read_one_sided = reader(m.OneSidedBookTickerMsg, "bookTicker")
 _read_kline = reader(m.KlineMsg, "kline")
 _read_ticker = reader(m.TickerMsg, "24hrTicker")
 _read_mini_ticker = reader(m.MiniTickerMsg, "24hrMiniTicker")
@@ -144,7 +144,8 @@ def agg_trade(frame: bytes, ctx: Context) -> Sequence[Trade]:
 
 
 def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
-    """`@bookTicker`. Spot's has no time: event_time_us stays 0. An empty side comes as price and quantity zero."""
+    """`@bookTicker`. Spot's has no time: event_time_us stays 0. An empty side comes as price and quantity zero; one
+    without a price is the same."""
     try:
         msg = _decode_book_ticker(frame).data
     except UNDECODABLE:
@@ -152,11 +153,11 @@ def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
     if msg.s != ctx.symbol:
         raise foreign(msg.s, ctx)
     if frame.translate(_LAYOUT) not in _plain_layouts:
-        _make_plain(msg, ("b", "B", "a", "A"), frame)
+        _make_plain(msg, (*(("b", "B") if msg.b else ()), *(("a", "A") if msg.a else ())), frame)
     bid_price, bid_quantity, ask_price, ask_quantity = msg.b, msg.B, msg.a, msg.A
-    if bid_price[0] == "0" and not bid_price.strip("0."):
+    if not bid_price or (bid_price[0] == "0" and not bid_price.strip("0.")):
         bid_price = bid_quantity = ""
-    if ask_price[0] == "0" and not ask_price.strip("0."):
+    if not ask_price or (ask_price[0] == "0" and not ask_price.strip("0.")):
         ask_price = ask_quantity = ""
     return (
         Bbo(
@@ -175,9 +176,20 @@ def bbo(frame: bytes, ctx: Context) -> Sequence[Bbo]:
     )
 
 
-def quote_side(price: str, quantity: str) -> tuple[str, str]:
-    """("", "") for an empty side, which the venue writes as zeros."""
-    price, quantity = plain(price), plain(quantity)
+def _read_book_ticker(frame: bytes) -> m.BookTickerMsg:
+    """Without the wrapper, or with a side missing. Raises UnparsableFrame, also where both are left out: then it is
+    something else that is told."""
+    msg = _read_one_sided(frame)
+    if msg.b is UNSET and msg.a is UNSET:
+        raise UnparsableFrame("a bookTicker of Binance without sides")
+    return m.BookTickerMsg(msg.u, msg.s, msg.b or "", msg.B or "", msg.a or "", msg.A or "", msg.E)
+
+
+def quote_side(price: str | None, quantity: str | None) -> tuple[str, str]:
+    """("", "") for an empty side, which the venue writes as zeros; one without a price is the same."""
+    if not price:
+        return "", ""
+    price, quantity = plain(price), plain(quantity or "")
     return ("", "") if not price.strip("0.") else (price, quantity)
 
 
@@ -224,8 +236,8 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
     msg = _read_ticker(frame)
     if msg.s != ctx.symbol:
         raise foreign(msg.s, ctx)
-    bid_price, bid_quantity = quote_side(msg.b, msg.B) if msg.b else ("", "")
-    ask_price, ask_quantity = quote_side(msg.a, msg.A) if msg.a else ("", "")
+    bid_price, bid_quantity = quote_side(msg.b, msg.B)
+    ask_price, ask_quantity = quote_side(msg.a, msg.A)
     return (
         Ticker(
             exchange=ctx.exchange,
@@ -234,7 +246,7 @@ def ticker(frame: bytes, ctx: Context) -> Sequence[Ticker]:
             instrument=canonical(ctx),
             recv_time_ns=ctx.recv_time_ns,
             last_price=plain(msg.c),
-            last_quantity=plain_or_absent(msg.Q),
+            last_quantity=plain_or_absent(msg.Q or ""),
             open=plain(msg.o),
             high=plain(msg.h),
             low=plain(msg.l),

@@ -203,8 +203,8 @@ def _bbo(row: Raw, ctx: Context) -> tuple[Bbo]:
 
 def _ticker(row: Raw, ctx: Context) -> tuple[Ticker]:
     msg = _decode_ticker(row)
-    bid_price, bid_quantity = quote_side(msg.bidPrice, msg.bidQty) if msg.bidPrice else ("", "")
-    ask_price, ask_quantity = quote_side(msg.askPrice, msg.askQty) if msg.askPrice else ("", "")
+    bid_price, bid_quantity = quote_side(msg.bidPrice, msg.bidQty)
+    ask_price, ask_quantity = quote_side(msg.askPrice, msg.askQty)
     return (
         Ticker(
             exchange=ctx.exchange,
@@ -213,15 +213,15 @@ def _ticker(row: Raw, ctx: Context) -> tuple[Ticker]:
             instrument=canonical(ctx),
             recv_time_ns=ctx.recv_time_ns,
             last_price=plain(msg.lastPrice),
-            last_quantity=plain_or_absent(msg.lastQty),
+            last_quantity=plain_or_absent(msg.lastQty or ""),
             open=plain(msg.openPrice),
             high=plain(msg.highPrice),
             low=plain(msg.lowPrice),
             volume=plain(msg.volume),
-            quote_volume=plain(msg.quoteVolume or msg.baseVolume),
-            price_change=plain_or_absent(msg.priceChange),
-            price_change_percent=plain_or_absent(msg.priceChangePercent),
-            weighted_average_price=plain_or_absent(msg.weightedAvgPrice),
+            quote_volume=plain(msg.quoteVolume or msg.baseVolume or ""),
+            price_change=plain_or_absent(msg.priceChange or ""),
+            price_change_percent=plain_or_absent(msg.priceChangePercent or ""),
+            weighted_average_price=plain_or_absent(msg.weightedAvgPrice or ""),
             bid_price=bid_price,
             bid_quantity=bid_quantity,
             ask_price=ask_price,
