@@ -141,7 +141,7 @@ class Books:
     def _whole_book(self, symbol: str, feed: BookFeed[None], last: int, event_time_us: int, conn: str) -> None:
         """The stream delivered a full book. One that was asked for lies anywhere in the stream: joined by ids."""
         if self._protocol.recovery is BookRecovery.REQUEST:
-            verdict = feed.snapshot(last, None, conn)
+            verdict = feed.snapshot(last, None, conn, event_time_us)
         else:
             verdict = feed.stream_snapshot(last, event_time_us, None, conn)
             self._count_gaps(feed)

@@ -153,7 +153,7 @@ class Snapshots:
         conn = feed.snapshot_conn
         place = Place(self._topic, self._records.key(symbol), conn, self._seq_of(conn), recv_ns)
         self._publish(self._records.snapshot(place, body, levels))
-        verdict = feed.snapshot(envelope.last_id, None, conn)
+        verdict = feed.snapshot(envelope.last_id, None, conn, envelope.event_time_us)
         if verdict in (SnapshotVerdict.TOO_OLD, SnapshotVerdict.STALE):
             return str(verdict.value)
         if envelope.last_id < self._asked.get(symbol, 0):

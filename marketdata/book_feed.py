@@ -7,7 +7,7 @@ How to drive it, per record of `raw.book` of one key, in order:
 
     connected(conn, overlaps)  disconnected(conn)      connection records
     update(first, last, prev, event_time_us, payload, conn) -> Outcome
-    snapshot(snapshot_id, payload, conn) -> SnapshotVerdict            a whole book, to be joined with the stream by ids
+    snapshot(id, payload, conn, event_time_us) -> SnapshotVerdict          a whole book, to be joined with the stream
     stream_snapshot(id, event_time_us, payload, conn) -> SnapshotVerdict   a whole book as part of the stream itself
     invalidate(reason)                                 the book was found wrong (crossed): anchor again
 
@@ -22,6 +22,8 @@ Rules that hold:
   belong to the symbol on such venues), reveals a hole, or shows that the venue's ids began anew (`epoch` + 1).
 - A whole book that the stream itself delivers is the book from there on; what lay between it and the update before is
   missing, and said to be.
+- Where the venue counts anew, what it said before by its own clock joins nothing any more: no update that a slower
+  connection still delivers, no snapshot that was on its way.
 - While two connections are live each update is taken once. A skip is a hole only when no live connection can still
   fill it; until then the updates beyond it wait.
 """
@@ -63,8 +65,8 @@ AHEAD_MAX = 64
 """Updates that may wait for the other connection of an overlap to fill a skip."""
 
 RESET_MARGIN_US = 1_000_000
-"""Without a reconnect, lower ids count as a new sequence only when their time is later by more than this: the frames
-of two servers differ by milliseconds."""
+"""Without a reconnect, lower ids of updates that do not name their predecessor count as a new sequence only when their
+time is later by more than this: the frames of two servers differ by milliseconds."""
 
 
 class BookFeed(Generic[P]):
@@ -90,8 +92,10 @@ class BookFeed(Generic[P]):
         self._reached: dict[str, int] = {}  # during an overlap: newest id each connection delivered
         self._ahead: list[Update[P]] = []
         self._pending: tuple[int, P] | None = None  # a snapshot the stream has not reached
+        self._pending_us = 0  # the venue's time of it
         self._waited = 0  # updates since a snapshot that the stream has not reached
         self._bridging = False  # anchored by a snapshot that no update was applied to yet
+        self._reset_us = 0  # the venue's time of the update with which its ids last began anew
         self._unproven = False  # reconnected: nothing has yet shown that the book goes on
         self._lost_by = "id_skip"  # the reason of a hole found now
         self._hole: Hole | None = None
@@ -200,20 +204,14 @@ class BookFeed(Generic[P]):
             self._live[conn] = None
             self._enter("resyncing", "no snapshot yet")
         overlapped = len(self._live) > 1
-        if overlapped:
+        verdict = Verdict.APPLY if self.head is None else self._verdict(self.head, update)
+        if verdict is Verdict.RESET:
+            self._count_anew(update.event_time_us)
+        if overlapped and update.event_time_us >= self._reset_us:
             self._reached[conn] = max(update.last, self._reached.get(conn, update.last))
-        if self.head is None:
-            return self._accept(update)
-        verdict = self._check(self.head, update.first, update.last, update.prev)
-        if self._unproven and not self.rules.chains_across_connections:
-            verdict = Verdict.GAP
         if verdict is Verdict.DROP:
             return self._dropped(update, overlapped)
-        if verdict is Verdict.APPLY:
-            return self._accept(update)
-        if verdict is Verdict.RESET:
-            self.epoch += 1
-            self._ring.clear()
+        if verdict is not Verdict.GAP:
             return self._accept(update)
         if not overlapped:
             return self._lose(update)
@@ -225,18 +223,43 @@ class BookFeed(Generic[P]):
         self._settle()
         return outcome
 
+    def _verdict(self, head: int, update: Update[P]) -> Verdict:
+        """What the venue's rules say of an update after `head`, and what they cannot know."""
+        if self._unproven and not self.rules.chains_across_connections:
+            return Verdict.GAP
+        verdict = self._check(head, update.first, update.last, update.prev)
+        behind_us = self._reset_us - update.event_time_us if update.event_time_us else -1
+        if behind_us > 0 or (behind_us == 0 and verdict is Verdict.RESET):
+            return Verdict.DROP  # a slower connection's, from before the ids began anew, or how they did
+        return verdict
+
     def _dropped(self, update: Update[P], overlapped: bool) -> Outcome:
         """An id the stream has passed: a repeat, a late one, or the venue counts anew."""
-        if not overlapped:
-            later_us = update.event_time_us - self.head_time_us
-            if (self._unproven and (later_us > 0 or update.event_time_us == 0)) or later_us > RESET_MARGIN_US:
-                return self._restart(update)
+        if not overlapped and update.last < cast(int, self.head) and self._counts_anew(update):
+            return self._restart(update)
         filled = self._fill(update.first, update.last)
         if filled and self._hole is not None:
             self._hole = structs.replace(self._hole, filled_count=self._hole.filled_count + filled)
             self.steps.append(self._hole)
             return Outcome.LATE
         return Outcome.DUPLICATE
+
+    def _counts_anew(self, update: Update[P]) -> bool:
+        """Whether a lower id of the only connection is of a new sequence: it is when it is later than the head. An
+        update that names its predecessor did not name the head, so that something is missing in any case."""
+        later_us = update.event_time_us - self.head_time_us
+        if self._unproven:
+            return later_us > 0 or update.event_time_us == 0
+        return later_us > (RESET_MARGIN_US if update.prev is None else 0)
+
+    def _count_anew(self, event_time_us: int) -> None:
+        """The venue's ids begin anew with an update of this time."""
+        self.epoch += 1
+        self._reset_us = event_time_us
+        self._ring.clear()
+        self._reached.clear()
+        if 0 < self._pending_us < event_time_us:
+            self._pending = None
 
     def _accept(self, update: Update[P]) -> Outcome:
         """The next update of the stream: onto the ring, and into the book if there is one."""
@@ -300,7 +323,7 @@ class BookFeed(Generic[P]):
 
     def _restart(self, update: Update[P]) -> Outcome:
         """The venue counts anew: lower ids at a later time."""
-        self.epoch += 1
+        self._count_anew(update.event_time_us)
         self._report(0, -1, "sequence_reset", update, False)
         self._hole_left = []
         self._forget("sequence reset")
@@ -340,12 +363,14 @@ class BookFeed(Generic[P]):
         while self._ahead:
             update = self._ahead[0]
             head = cast(int, self.head)
-            verdict = self._check(head, update.first, update.last, update.prev)
+            verdict = self._verdict(head, update)
             if verdict is Verdict.GAP:
                 can_fill = any(self._reached.get(conn, -1) <= head for conn in self._live)
                 if len(self._live) > 1 and can_fill and len(self._ahead) <= AHEAD_MAX:
                     return
             del self._ahead[0]
+            if verdict is Verdict.RESET:
+                self._count_anew(update.event_time_us)
             if verdict is Verdict.DROP:
                 outcome = Outcome.DUPLICATE
             else:
@@ -356,13 +381,14 @@ class BookFeed(Generic[P]):
 
     # --- snapshots -----------------------------------------------------------------------------------
 
-    def snapshot(self, snapshot_id: int, payload: P, conn: str = "") -> SnapshotVerdict:
-        """Take a full book (REST reply, or in-stream). `conn`: the connection it was fetched for."""
+    def snapshot(self, snapshot_id: int, payload: P, conn: str = "", event_time_us: int = 0) -> SnapshotVerdict:
+        """Take a full book (REST reply, or in-stream). `conn`: the connection it was fetched for; `event_time_us`: of
+        the venue, 0 where it does not say."""
         self.steps = []
         foreign = bool(conn) and conn not in self._live
         if foreign and self._live and not self.rules.chains_across_connections:
             return SnapshotVerdict.STALE
-        verdict = self._snapshot(snapshot_id, payload)
+        verdict = self._snapshot(snapshot_id, payload, event_time_us)
         self._refresh()
         return verdict
 
@@ -372,7 +398,8 @@ class BookFeed(Generic[P]):
         if not self._live:  # the log begins in the middle of a connection
             self._live[conn] = None
         if len(self._live) > 1 and self.last_id is not None:
-            verdict = self._snapshot(snapshot_id, payload)  # the other connection goes on delivering: lose nothing
+            # The other connection goes on delivering: lose nothing.
+            verdict = self._snapshot(snapshot_id, payload, event_time_us)
         else:
             self._begin_anew(snapshot_id, event_time_us)
             self.steps.append(Replace(snapshot_id, payload))
@@ -388,7 +415,7 @@ class BookFeed(Generic[P]):
         if head is not None and not (related and snapshot_id == head):
             reason = self._lost_by if self._unproven else "resubscribed"
             if snapshot_id < head:
-                self.epoch += 1
+                self._count_anew(event_time_us)
                 reason = "sequence_reset" if self.rules.chains_across_connections else reason
             first, last = (head + 1, snapshot_id) if related and snapshot_id > head else (0, -1)
             count = last - first + 1 if self.rules.consecutive_ids and last >= first else 0
@@ -402,21 +429,22 @@ class BookFeed(Generic[P]):
         self.head = self.last_id = snapshot_id
         self.head_time_us = event_time_us or self.head_time_us
 
-    def _snapshot(self, snapshot_id: int, payload: P) -> SnapshotVerdict:
+    def _snapshot(self, snapshot_id: int, payload: P, event_time_us: int) -> SnapshotVerdict:
+        if 0 < event_time_us < self._reset_us:
+            return self._refused
         unproven = self._unproven and (snapshot_id != self.last_id or not self._ring)
         ahead = self.last_id is not None and snapshot_id > self.last_id
         if not self._live or self.head is None or unproven or ahead:
             # Nothing to join it with yet. A live book stays what it is until the stream has come so far.
-            self._pending = (snapshot_id, payload)
+            self._pending, self._pending_us = (snapshot_id, payload), event_time_us
             self._waited = 0
             return SnapshotVerdict.WAITING
         return self._anchor(snapshot_id, payload)
 
     def _anchor(self, snapshot_id: int, payload: P) -> SnapshotVerdict:
         """Join a snapshot with the stream: with the updates in the ring, or where it is empty with the stream's end."""
-        refused = SnapshotVerdict.TOO_OLD if self.last_id is None else SnapshotVerdict.STALE
         if not self._ring and snapshot_id < cast(int, self.head):
-            return refused
+            return self._refused
         book_id, bridging = snapshot_id, True
         replay: list[Step[P]] = []
         for entry in self._ring:
@@ -424,12 +452,12 @@ class BookFeed(Generic[P]):
             join = self.rules.bridge if bridging else self.rules.check
             verdict = join(book_id, update.first, update.last, update.prev)
             if verdict is Verdict.GAP:
-                return refused
+                return self._refused
             if verdict is not Verdict.DROP:
                 replay.append(Apply(update))
                 book_id, bridging = update.last, False
         if self.last_id is not None and book_id < self.last_id:
-            return refused
+            return self._refused
         self.last_id = book_id
         self._bridging = bridging
         self._waited = 0
@@ -438,6 +466,10 @@ class BookFeed(Generic[P]):
         self.steps += [Replace(snapshot_id, payload), *replay]
         self._enter("ok", "")
         return SnapshotVerdict.ANCHORED
+
+    @property
+    def _refused(self) -> SnapshotVerdict:
+        return SnapshotVerdict.TOO_OLD if self.last_id is None else SnapshotVerdict.STALE
 
     # --- state ---------------------------------------------------------------------------------------
 
@@ -480,6 +512,8 @@ class BookFeed(Generic[P]):
             hole=self._hole,
             hole_left=list(self._hole_left),
             waited=self._waited,
+            reset_us=self._reset_us,
+            pending_us=self._pending_us,
         )
 
     @classmethod
@@ -497,6 +531,7 @@ class BookFeed(Generic[P]):
         self._reached = dict(dump.reached)
         self._ring.extend(dump.ring)
         self._ahead = [Update(*entry) for entry in dump.ahead]
-        self._pending, self._waited = dump.pending, dump.waited
+        self._pending, self._pending_us, self._waited = dump.pending, dump.pending_us, dump.waited
+        self._reset_us = dump.reset_us
         self._hole, self._hole_left = dump.hole, list(dump.hole_left)
         self._refresh()

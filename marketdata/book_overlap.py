@@ -97,12 +97,12 @@ class OverlapFeed(BookFeed[P]):
             self.steps = [s for s in self.steps if not (isinstance(s, Emerge) and s.update.payload is payload)]
         return outcome
 
-    def snapshot(self, snapshot_id: int, payload: P, conn: str = "") -> SnapshotVerdict:
+    def snapshot(self, snapshot_id: int, payload: P, conn: str = "", event_time_us: int = 0) -> SnapshotVerdict:
         feed = self._other(conn)
         if feed is None:
-            return super().snapshot(snapshot_id, payload, conn)
+            return super().snapshot(snapshot_id, payload, conn, event_time_us)
         self.steps = []
-        verdict = feed.snapshot(snapshot_id, payload, conn)
+        verdict = feed.snapshot(snapshot_id, payload, conn, event_time_us)
         self._perhaps_move(conn, feed, Outcome.DUPLICATE)
         return verdict
 
@@ -143,7 +143,8 @@ class OverlapFeed(BookFeed[P]):
             self.epoch += 1
         self.state, self.reason = feed.state, feed.reason
         self.last_id, self.head, self.head_time_us = feed.last_id, feed.head, max(seen_us, feed.head_time_us)
-        self._ring, self._pending, self._waited = feed._ring, feed._pending, feed._waited
+        self._ring, self._waited, self._reset_us = feed._ring, feed._waited, feed._reset_us
+        self._pending, self._pending_us = feed._pending, feed._pending_us
         self._bridging, self._unproven, self._lost_by = feed._bridging, feed._unproven, feed._lost_by
         self._ahead, self._hole, self._hole_left = [], None, []
         self._live, self._reached = {conn: None}, {}

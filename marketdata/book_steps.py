@@ -149,3 +149,5 @@ class FeedDump(Struct, array_like=True):
     older than the one in use is their place: see `primary_at`."""
     primary_at: int = 0
     """How many of `others` are older than the connection in use."""
+    reset_us: int = 0
+    pending_us: int = 0

@@ -256,7 +256,7 @@ class LiveBook:
         payload = origin + b" " + source.value
         proven = (self.verified_ns, self.event_time_us)
         if frame is None or self.venue.joins_stream_books:
-            verdict = self.feed.snapshot(last_id, payload, conn)
+            verdict = self.feed.snapshot(last_id, payload, conn, event_time_us)
         else:
             verdict = self.feed.stream_snapshot(last_id, event_time_us, payload, conn)
         self.count(f"snapshot_{verdict.value}")

@@ -329,6 +329,16 @@ def test_lower_ids_much_later_are_a_new_sequence_even_without_a_reconnect() -> N
     assert d.feed.epoch == 1
 
 
+@pytest.mark.parametrize("reconnects", [False, True])
+def test_the_newest_id_again_is_a_repeat_at_any_time(reconnects: bool) -> None:
+    d = anchored()
+    if reconnects:
+        d.disconnected().connected("b")
+    assert d.update(106, 110, time_us=9_000_000) is DUPLICATE
+    assert d.update(111, 111) is APPLY
+    assert d.feed.epoch == 0
+
+
 def test_records_of_connections_delivered_again_change_nothing() -> None:
     d = anchored().connected("a").disconnected("zzz")
     assert d.feed.state == "ok"

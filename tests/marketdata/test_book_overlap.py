@@ -313,3 +313,120 @@ def _dump(book: Book, conn: str, offset: int, now: int, sent: dict[str, int]) ->
 ACTS: dict[str, Callable[[Book, str, int, int, dict[str, int]], None]] = {
     "frame": _frame, "whole": _whole, "skip": _skip, "drop": _drop, "dump": _dump
 }  # fmt: skip
+
+
+# --- ids that begin anew -------------------------------------------------------------------------------------
+
+
+def at_107(*others: str) -> Feed:
+    """Ids that belong to the symbol; `a`, and the connections beside it, stand at 107."""
+    feed = fresh(Shared(), "a")
+    feed.stream_snapshot(100, 1_000, b"s", "a")
+    feed.update(107, 107, 100, 2_000, b"107", "a")
+    for conn in others:
+        feed.connected(conn, overlaps=True)
+    return feed
+
+
+def test_a_slower_connections_copies_of_a_reset_and_of_what_was_before_are_duplicates() -> None:
+    feed = at_107("b")
+    assert feed.update(114, 114, 107, 3_000, b"114", "a") is Outcome.APPLY
+    assert feed.update(3, 3, 114, 4_000, b"3", "a") is Outcome.APPLY
+    assert feed.update(114, 114, 107, 3_000, b"114", "b") is Outcome.DUPLICATE
+    assert feed.stream_snapshot(114, 3_000, b"t", "b") is SnapshotVerdict.STALE
+    assert feed.update(3, 3, 114, 4_000, b"3", "b") is Outcome.DUPLICATE
+    assert feed.update(5, 5, 3, 5_000, b"5", "b") is Outcome.APPLY
+    assert feed.update(5, 5, 3, 5_000, b"5", "a") is Outcome.DUPLICATE
+    assert (feed.state, feed.last_id, feed.epoch) == ("ok", 5, 1)
+
+
+def test_after_a_reset_a_skip_still_waits_for_the_other_connection() -> None:
+    feed = at_107("b")
+    feed.update(114, 114, 107, 3_000, b"114", "a")
+    feed.update(114, 114, 107, 3_000, b"114", "b")
+    feed.update(3, 3, 114, 4_000, b"3", "a")
+    assert feed.update(9, 9, 5, 6_000, b"9", "b") is Outcome.AHEAD
+    assert feed.update(5, 5, 3, 5_000, b"5", "a") is Outcome.STEPPED
+    assert (feed.state, feed.last_id) == ("ok", 9)
+
+
+@pytest.mark.parametrize(("time_us", "verdict"), [(4_499, SnapshotVerdict.TOO_OLD), (4_500, SnapshotVerdict.ANCHORED)])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_snapshot_from_before_the_ids_began_anew_is_too_old(
+    time_us: int, verdict: SnapshotVerdict, announced: bool
+) -> None:
+    feed = fresh(Shared(), "a")
+    feed.update(5007, 5007, 5000, 3_000, b"5007", "a")
+    if announced:
+        feed.update(5014, 5014, 5007, 4_000, b"5014", "a")
+    assert feed.update(1003, 1003, 5014, 4_500, b"1003", "a") in (Outcome.HELD, Outcome.GAP)
+    feed = reloaded(feed)
+    assert feed.snapshot(5007 if time_us < 4_500 else 1003, b"rest", "a", time_us) is verdict
+    assert feed.needs_snapshot is (verdict is SnapshotVerdict.TOO_OLD)
+    assert feed.epoch == 1
+
+
+def test_a_snapshot_that_waits_for_ids_that_will_not_come_is_forgotten() -> None:
+    feed = at_107()
+    assert feed.snapshot(110, b"rest", "a", 2_500) is SnapshotVerdict.WAITING
+    feed = reloaded(feed)
+    assert feed.update(5, 5, 3, 5_000, b"5", "a") is Outcome.GAP, "and the reset itself was lost"
+    assert feed.needs_snapshot
+
+
+@pytest.mark.parametrize(
+    ("last", "prev", "time_us", "outcome"),
+    [
+        (5, 3, 2_001, Outcome.GAP),  # the reset to 3 was lost: what is named is not the head
+        (5, 3, 1_999, Outcome.DUPLICATE),
+        (103, 100, 2_001, Outcome.GAP),
+        (107, 100, 9_000_000, Outcome.DUPLICATE),  # the very id again, whenever
+    ],
+)
+def test_a_lower_id_that_names_another_predecessor(last: int, prev: int, time_us: int, outcome: Outcome) -> None:
+    feed = at_107()
+    assert feed.update(last, last, prev, time_us, b"u", "a") is outcome
+    missing = [Hole(0, -1, 0, "sequence_reset", 0, False, 2_000, time_us)] if outcome is Outcome.GAP else []
+    assert (feed.steps, feed.epoch) == (missing, len(missing))
+
+
+def reloaded(feed: Feed) -> Feed:
+    restored = load_feed(feed.rules, msgspec.msgpack.decode(msgspec.msgpack.encode(feed.dump()), type=FeedDump))
+    assert restored.dump() == feed.dump()
+    return restored
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=st.lists(st.one_of(st.integers(1, 9), st.integers(-9, 0)), max_size=20),
+    turns=st.lists(st.sampled_from("ab"), max_size=50),
+    joined=st.integers(0, 20),
+    cut=st.integers(0, 50),
+)
+def test_two_connections_take_every_update_once_however_often_the_ids_begin_anew(
+    steps: list[int], turns: list[str], joined: int, cut: int
+) -> None:
+    """Each delivers all updates in order, `b` from `joined` on. A step up is an update, one down a reset; the ids of
+    different sequences lie among each other, and none comes twice."""
+    feed = at_107("b")
+    stream, head, place = [], 107, 3
+    for number, step in enumerate(steps):
+        place = place + step if step > 0 else min(place - 1, step)
+        prev, head = head, 32 * place + 12 + number
+        stream.append((head, prev, 3_000 + number))
+    left = {"a": list(stream), "b": stream[joined:]}
+    taken: list[int] = []
+    for turn, conn in enumerate([*turns, *"a" * len(stream), *"b" * len(stream)]):
+        if not left[conn]:
+            continue
+        if turn == cut:
+            feed = reloaded(feed)
+        last, prev, time_us = left[conn].pop(0)
+        outcome = feed.update(last, last, prev, time_us, b"%d" % time_us, conn)
+        if outcome is Outcome.APPLY:
+            taken.append(time_us)
+        taken += [int(step.update.payload) for step in feed.steps if isinstance(step, Apply)]
+        assert not [step for step in feed.steps if isinstance(step, Hole)]
+    assert taken == [time_us for _, _, time_us in stream]
+    assert feed.last_id == head
+    assert feed.epoch == sum(1 for last, prev, _ in stream if last < prev)
