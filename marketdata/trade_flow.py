@@ -2,7 +2,8 @@
 
 A price off the last one by more than a factor is held until the next trade: one near it confirms both, else it is
 rejected. So a wrong print never enters a candle and a real crash is delayed by one trade, not rejected for ever. What
-is rejected leaves a gap in the ids, which says that it is missing.
+is rejected leaves a gap in the ids, which says that it is missing. Streams whose prices jump by right (options, worth
+few ticks) are told apart by `confirms_jumps`.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class FlowState(Struct):
     """With `ids`: what chains is `first_trade_id` to `last_trade_id`."""
     monotonic_ids: bool = False
     """Without `ids`: numeric ids only grow, see `Unnumbered.grows`."""
+    confirms_jumps: bool = True
+    """A price far off the last one waits for another to confirm it."""
 
 
 class TradeFlow:
@@ -179,15 +182,18 @@ class TradeFlow:
                 state.held = held
                 self.duplicates += 1
                 return []
-            if near(trade.price, held.price):
+            if self._plausible(trade.price, held.price):
                 out += self._go_on(held)
             else:
                 detail = f"price {held.price}, before it {self._last_price}, after it {trade.price}"
                 out.append(Rejected("price_jump", detail, held.trade_id, held=True))
-        if self._last_price and not near(trade.price, self._last_price):
+        if self._last_price and not self._plausible(trade.price, self._last_price):
             state.held = trade
             return [*out, Held(trade)]
         return [*out, *self._go_on(trade)]
+
+    def _plausible(self, price: str, other: str) -> bool:
+        return not self._state.confirms_jumps or near(price, other)
 
     def _go_on(self, trade: Trade) -> Sequence[Item]:
         """The trade itself is good: what do the ids say?"""
@@ -266,11 +272,17 @@ class UnnumberedTradeFlow(TradeFlow):
 
 
 def new_flow(
-    channel: str, continuous_ids: bool, max_ahead_ms: int, id_ranges: bool = False, monotonic_ids: bool = False
-) -> TradeFlow:
+    channel: str, continuous_ids: bool, max_ahead_ms: int, id_ranges: bool = False, monotonic_ids: bool = False,
+    confirms_jumps: bool = True,
+) -> TradeFlow:  # fmt: skip
     """A flow that has seen nothing. The rules are those of `venues.contract.StreamRules`."""
     ids = Continuity(channel) if continuous_ids else None
-    return restore_flow(FlowState(channel, max_ahead_ms * 1000, ids, id_ranges=id_ranges, monotonic_ids=monotonic_ids))
+    return restore_flow(
+        FlowState(
+            channel, max_ahead_ms * 1000, ids, id_ranges=id_ranges, monotonic_ids=monotonic_ids,
+            confirms_jumps=confirms_jumps,
+        )
+    )  # fmt: skip
 
 
 def restore_flow(state: FlowState) -> TradeFlow:

@@ -63,8 +63,12 @@ class Feed:
         except ConfigError:
             self.venue = None
         for name, channel in state.channels.items():
-            if channel.stream is not None and self.venue is not None:
-                channel.stream.grows = self.rules(name).monotonic_ids  # rules may be newer than the state
+            if self.venue is None:
+                continue
+            if channel.stream is not None:  # rules may be newer than the state
+                channel.stream.grows = self.rules(name).monotonic_ids
+            if channel.trades is not None:
+                channel.trades.confirms_jumps = self.rules(name).confirms_jumps
 
     @classmethod
     def load(cls, key: bytes, blob: bytes) -> Feed:
@@ -99,7 +103,7 @@ class Feed:
         found = self.flows.get(name)
         if found is None:
             r = self.rules(name)
-            found = new_flow(name, r.continuous_ids, r.max_ahead_ms, r.id_ranges, r.monotonic_ids)
+            found = new_flow(name, r.continuous_ids, r.max_ahead_ms, r.id_ranges, r.monotonic_ids, r.confirms_jumps)
             self.flows[name] = found
         return found
 

@@ -357,6 +357,9 @@ class StreamRules:
     """Of candles: the venue does not say when one is closed; it is when the next one begins."""
     monotonic_ids: bool = False
     """Ids only grow; an id at or below the last is a duplicate or late."""
+    confirms_jumps: bool = True
+    """Of trades: a price ten times off the last one waits for another to confirm it, see `marketdata.trade_flow`. False
+    where prices are worth few ticks, so that they jump by right (options)."""
     max_ahead_ms: int = 10_000
     """How far a record's time may lie ahead of the venue's clock."""
 

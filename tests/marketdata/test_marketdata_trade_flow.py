@@ -105,6 +105,12 @@ def test_the_held_trade_does_not_confirm_itself() -> None:
     assert give(stream, trade(3, "100")) == ["price_jump 2", "gap trade:2-2 0/1", "3"]
 
 
+@pytest.mark.parametrize("more", [{}, {"id_ranges": True}, {"continuous_ids": False}])
+def test_where_prices_jump_by_right_no_trade_waits(more: dict[str, bool]) -> None:
+    stream = flow(confirms_jumps=False, **more)
+    assert give(stream, trade(1, "0.0001"), trade(2, "0.0012"), trade(3, "0.0001")) == ["1", "2", "3"]
+
+
 def test_state_survives_a_dump_at_any_point() -> None:
     trades = [
         trade(1), trade(2, "5000"), trade(3, "5001"), trade(6), trade(6, "5000"), trade(4, "5000"), trade(7, "5000"),

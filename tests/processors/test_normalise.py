@@ -10,10 +10,11 @@ import pytest
 
 from marketdata.codec import encoder
 from marketdata.errors import BadData
+from marketdata.trade_flow import new_flow
 from marketdata.types import Bbo, DeadLetter, FeedStatus, Gap, Heartbeat, Instrument, Trade
 from processors.metrics import Metrics
 from processors.normalise_core import Normaliser
-from processors.normalise_feed import Feed, FeedState
+from processors.normalise_feed import Channel, Feed, FeedState
 from processors.outputs import SourceRecord
 from tests.processors.raw_log import KEY, RawLog, decoded
 
@@ -76,6 +77,26 @@ def test_a_gap_goes_to_both_topics_before_the_trade(run: Runner) -> None:
     assert kinds(out) == ["md.trade Gap", "md.gap Gap", "md.trade Trade"]
     assert (out[0][1].gap_id, out[0][1].reason, out[0][1].missing_count) == ("trade:8-9", "id_skip", 2)
     assert kinds(run(log.frame("trade", trade_frame(8)))) == ["md.trade Trade", "md.trade Gap", "md.gap Gap"]
+
+
+OPTIONS = ["deribit.option.BTC-29DEC26-100000-C", "okx.option.BTC-USD-261229-100000-C"]
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_a_jump_of_an_options_price_is_published_at_once(key: str) -> None:
+    def trade(number: int, price: str) -> Trade:
+        exchange, market, symbol = key.split(".")
+        return Trade(
+            exchange=exchange, market=market, symbol=symbol, trade_id=str(number), price=price, quantity="1",
+            side="buy", trade_time_us=T * 1000,
+        )  # fmt: skip
+
+    state = FeedState()
+    state.channels["trade"] = Channel(trades=new_flow("trade", continuous_ids=True, max_ahead_ms=10_000).state())
+    older = Feed(key.encode(), state)  # of a time when the rule was another one
+    for feed in (Feed(key.encode(), FeedState()), older):
+        for number, price in enumerate(["0.0001", "0.0012", "0.0001"]):
+            assert feed.flow("trade").accept(trade(number, price), 0) in (None, [trade(number, price)])
 
 
 def test_connection_records_travel_with_the_trades(run: Runner) -> None:

@@ -32,7 +32,7 @@ def _venue(market: Market) -> Venue:
         normalisers=NORMALISERS,
         parse_instrument=parse_instrument,
         rules={
-            "trade": StreamRules(continuous_ids=True, monotonic_ids=True),
+            "trade": StreamRules(continuous_ids=True, monotonic_ids=True, confirms_jumps=market != "option"),
             "bbo": StreamRules(),
             "kline": StreamRules(closed_by_next=True),
             "ticker": StreamRules(),

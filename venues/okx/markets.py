@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from venues.contract import StreamRules, Venue
@@ -37,7 +38,10 @@ def _venue(market: OkxMarket) -> Venue:
         protocol=OkxProtocol(market),
         normalisers=MARKET_NORMALISERS | REFERENCE_NORMALISERS,
         parse_instrument=parse_instrument,
-        rules={channel: _RULES.get(channel, StreamRules()) for channel in CHANNEL_STREAMS[market]},
+        rules={
+            channel: replace(_RULES.get(channel, StreamRules()), confirms_jumps=market != "option")
+            for channel in CHANNEL_STREAMS[market]
+        },
         book_sync=OkxSequence,
         parse_book=parse_book,
         parse_snapshot=parse_snapshot,
