@@ -27,6 +27,10 @@ class Window:
         self.times.append(now_s)
         return len(self.times) <= self.limit
 
+    def wait_s(self, now_s: float) -> float:
+        """After one too many: how long until the next is not."""
+        return self.times[-self.limit] + self.length_s - now_s
+
 
 class Refusal(NamedTuple):
     status: int
@@ -47,28 +51,33 @@ class WeightBudget:
 
     def spend(self, weight: int, now_s: float) -> Refusal | None:
         """Count a request. A refusal says when to come back."""
-        if int(now_s // 60) != self.minute:
-            self.minute = int(now_s // 60)
-            self.used = self.refused = 0
-        if now_s < self.banned_until_s:
-            return self._ban(now_s)
+        if (ban := self.ban(now_s)) is not None:
+            return ban
         self.used += weight
         if not self.limit or self.used <= self.limit:
             return None
-        self.refused += 1
-        if self.refused > REFUSED_UNTIL_BAN:
-            self.banned_until_s = now_s + self.ban_s
-            self.ban_s *= 2
-            return self._ban(now_s)
-        wait_s = int(60 - now_s % 60) + 1
-        return Refusal(
-            429,
-            wait_s,
+        return self.refuse(
+            now_s,
+            int(60 - now_s % 60) + 1,
             f"Too much request weight used; current limit is {self.limit} request weight per 1 MINUTE. "
             "Please use WebSocket Streams for live updates to avoid polling the API.",
         )
 
-    def _ban(self, now_s: float) -> Refusal:
+    def refuse(self, now_s: float, retry_after_s: int, message: str) -> Refusal:
+        """A request over this limit or another of the IP's: 429, and a ban for going on after it."""
+        self.refused += 1
+        if self.refused > REFUSED_UNTIL_BAN:
+            self.banned_until_s = now_s + self.ban_s
+            self.ban_s *= 2
+        return self.ban(now_s) or Refusal(429, retry_after_s, message)
+
+    def ban(self, now_s: float) -> Refusal | None:
+        """What everything is refused with while the IP is banned."""
+        if int(now_s // 60) != self.minute:
+            self.minute = int(now_s // 60)
+            self.used = self.refused = 0
+        if now_s >= self.banned_until_s:
+            return None
         return Refusal(
             418,
             int(self.banned_until_s - now_s) + 1,

@@ -9,16 +9,15 @@ from typing import Any
 
 from simulator.dialect import Desk, Limits, Request, Segment
 from simulator.faults import Fault
-from simulator.limits import WeightBudget, Window
 from simulator.market.symbol import Sink
 from simulator.rest_params import ApiError, Query, Reply, error_body, not_found
 from simulator.usdm import wire
 from simulator.usdm.instruments import make_instrument
+from simulator.usdm.limits import API, IpLimits
 from simulator.usdm.publisher import Publisher, trade_frames
-from simulator.usdm.rest import DATA_REQUESTS_MAX, DATA_WINDOW_S, WEIGHT_MAX, Endpoints, weight
+from simulator.usdm.rest import Endpoints
 from simulator.usdm.session import RoutedSession, open_session
 
-API = "/fapi/v1/"
 STREAMS_MAX = 1024
 TOO_MANY = -1003
 
@@ -36,8 +35,7 @@ class Usdm:
         )
         self.publisher = Publisher(desk.hub, desk.market)
         self.endpoints = Endpoints(desk)
-        self.budgets: dict[str, WeightBudget] = {}
-        self.data_windows: dict[str, Window] = {}
+        self.of_ip: dict[str, IpLimits] = {}
 
     @property
     def sink(self) -> Sink:
@@ -65,19 +63,12 @@ class Usdm:
             return not_found()
         if request.method != "GET":
             return Reply(405, b"", (("Allow", "GET"),))
-        limited = bool(self.desk.config.rest_weight_per_min_max)
-        budget = self.budgets.setdefault(request.ip, WeightBudget(WEIGHT_MAX if limited else 0, self.desk.config.ban_s))
-        used: tuple[tuple[str, str], ...] = ()
-        refusal = None
-        if path.startswith(API):
-            refusal = budget.spend(weight(path.removeprefix(API), request.values), time.time())
-            used = (("X-MBX-USED-WEIGHT-1M", str(budget.used)),)
-        else:
-            window = self.data_windows.setdefault(
-                request.ip, Window(DATA_REQUESTS_MAX if limited else 0, DATA_WINDOW_S)
-            )
-            if not window.add(time.monotonic()):
-                return self._refuse(429, 60, "Too many requests; current limit is 1000 requests per 5 MINUTE.", used)
+        limits = self.of_ip.get(request.ip)
+        if limits is None:
+            config = self.desk.config
+            limits = self.of_ip[request.ip] = IpLimits(bool(config.rest_weight_per_min_max), config.ban_s)
+        refusal = limits.spend(path, request.values, time.time())
+        used = (("X-MBX-USED-WEIGHT-1M", str(limits.weight.used)),) if path.startswith(API) else ()
         if (fault := self.desk.faults.take("rest", time.monotonic(), path=path, venue=self.desk.name)) is not None:
             return self._refuse(fault.fault.status, fault.fault.retry_after_s, "Refused on request.", used)
         if refusal is not None:
@@ -97,7 +88,7 @@ class Usdm:
     def status(self) -> dict[str, Any]:
         return {
             "symbols": list(self.desk.market.symbols),
-            "used_weight": {ip: budget.used for ip, budget in self.budgets.items()},
+            "used_weight": {ip: limits.weight.used for ip, limits in self.of_ip.items()},
         }
 
     def sent(self, values: dict[str, str]) -> Any:

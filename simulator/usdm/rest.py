@@ -17,30 +17,10 @@ from simulator.rest import SyntheticRest
 from simulator.rest_params import ApiError, Query
 from simulator.usdm import wire
 from simulator.usdm.instruments import pair_of
+from simulator.usdm.limits import WEIGHT_MAX
 
-WEIGHT_MAX = 2400
-"""A minute and IP."""
-DATA_REQUESTS_MAX, DATA_WINDOW_S = 1000, 300.0
-"""Of /futures/data, which costs no weight."""
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
-
-
-def weight(path: str, values: dict[str, str]) -> int:
-    """What a request under /fapi/v1 costs."""
-    one = "symbol" in values
-    if path == "depth":
-        limit = values.get("limit", "500")
-        count = int(limit) if limit.isdigit() else 500
-        return 2 if count <= 50 else 5 if count <= 100 else 10 if count <= 500 else 20
-    if path == "klines":
-        limit = values.get("limit", "500")
-        count = int(limit) if limit.isdigit() else 500
-        return 1 if count < 100 else 2 if count < 500 else 5 if count <= 1000 else 10
-    if path in ("premiumIndex", "ticker/24hr", "ticker/price", "ticker/bookTicker"):
-        many = {"premiumIndex": 10, "ticker/24hr": 40, "ticker/price": 2, "ticker/bookTicker": 5}
-        return 1 if one else many[path]
-    return {"trades": 5, "historicalTrades": 200, "aggTrades": 20}.get(path, 1)
 
 
 class Endpoints(SyntheticRest):
