@@ -49,11 +49,11 @@ from processors.book_records import BookRecords
 from processors.outputs import Output, SourceRecord
 from runtime.config.processors import Books
 from venues import find_venue
-from venues.contract import BookFrame, Context
+from venues.contract import BookFrame, Context, Venue
 
 BOOK, DEEP = MD_BOOK.name, MD_BOOK_SNAPSHOT.name
 
-SILENT = "no update for longer than stale_after_ms"
+EVER_US = 1 << 62
 IN_STREAM = b"stream"
 """Origin of a full book that came in the stream rather than from REST."""
 
@@ -114,6 +114,7 @@ class LiveBook:
         self.name = parse_key(key)
         self.venue = find_venue(self.name.exchange, self.name.market)
         self.settings = settings
+        self.rest_max_us = rest_max_us(settings, self.venue)
         self.count = count
         self.writer = BookWriter(self.name, encoding=encoding)
         self.records = BookRecords(self.name, key, encoding)
@@ -173,7 +174,12 @@ class LiveBook:
             return "stale"
         if self.feed.state == "resyncing":
             return "crossed" if self.feed.reason.startswith("crossed") else "resyncing"
-        return "stale" if self.clock_us - self.verified_us > self.settings.stale_after_ms * 1000 else "ok"
+        return "stale" if self.clock_us - self.verified_us > self.rest_max_us else "ok"
+
+    @property
+    def reason(self) -> str:
+        """Why the state is not ok."""
+        return self.feed.reason or f"no update for more than {self.rest_max_us / 1e6:g} s"
 
     # --- records -------------------------------------------------------------------------------------
 
@@ -264,6 +270,7 @@ class LiveBook:
         self._take_steps(recv_ns, out)
         if verdict is SnapshotVerdict.ANCHORED:
             self._verified(recv_ns, max(event_time_us, self.feed.head_time_us))
+            self.verified_us = max(self.verified_us, self.clock_us)  # right now, however old its last change is
         if frame is not None and frame.checksum is not None:
             self._verify_checksum(frame, proven, recv_ns, out)
         self._publish(source.timestamp_ms, recv_ns, out)
@@ -412,19 +419,17 @@ class LiveBook:
         state = self.state
         if state == "ok" and self.published == "ok":
             return self._good(True, levels, self.verified_ns)
-        reason = self.feed.reason or SILENT
         return self.writer.bad(
-            True, state, reason, self.verified_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
+            True, state, self.reason, self.verified_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
         )
 
     def _publish_bad(self, state: BookState, recv_ns: str, out: list[Output]) -> None:
-        reason = self.feed.reason or SILENT
         self.published = state
         self.top_owed = self.deep_owed = False
         self.count(f"became_{state}")
         for deep in (False, True):
             record = self.writer.bad(
-                deep, state, reason, recv_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
+                deep, state, self.reason, recv_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
             )
             out.append(Output(DEEP if deep else BOOK, record, self.key))
 
@@ -463,6 +468,19 @@ HANDLERS: Mapping[str, Callable[[LiveBook, SourceRecord, Headers], list[Output]]
 }
 
 T = TypeVar("T")
+
+
+def rest_max_us(settings: Books, venue: Venue) -> int:
+    """How long nothing may be said of a book that counts as right, by the venue's clock.
+
+    As configured, else as long as ingest lets the venue's book be silent before it looks for a better connection. Where
+    the venue has no bound a still book is a right one while its connection lives.
+    """
+    for name in (f"{venue.exchange}.{venue.market}", venue.exchange, "default"):
+        if name in settings.stale_after_ms:
+            return settings.stale_after_ms[name] * 1000
+    silence_s = venue.protocol.limits.silence_timeout_s.get("book")
+    return EVER_US if silence_s is None else int(silence_s * 1_000_000)
 
 
 def _check_envelope(first: int, last: int, prev: int | None, event_time_us: int) -> None:

@@ -160,7 +160,8 @@ class Limits:
     """A subscribed stream that never delivered a frame by then counts as not subscribed (channels that may be quiet
     for long are listed in `quiet_channels`)."""
     silence_timeout_s: Mapping[str, float] = field(default_factory=dict)
-    """Per channel: how long an open stream may be silent before its connection counts as broken. Missing: never."""
+    """Per channel: how long an open stream may be silent before its connection counts as broken. Missing: never. A
+    `book` of which nothing was said for longer is published as stale."""
     quiet_channels: frozenset[str] = frozenset()
     rest_used_weight_header: str | None = None
     """Header of REST replies that counts the weight used this minute, of pool "", by everyone behind our address."""

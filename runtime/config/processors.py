@@ -22,8 +22,11 @@ class Books(Section):
         400, ge=1, description="Best levels a side kept sorted; those of the deep view, or fewer where that is rare"
     )
     deltas: bool = Field(True, description="Pass the venue's updates on to md.book_delta")
-    stale_after_ms: int = Field(
-        60_000, gt=0, description="No verified update for this long by the venue's clock: stale"
+    stale_after_ms: dict[str, int] = Field(
+        {},
+        description="Nothing said of a book for longer than this by the venue's clock: stale. By exchange.market, by "
+        "exchange, or for all others under `default`; unset: as long as the venue's books may rest by its own limits, "
+        "and where it has none as long as the connection lives",
     )
     snapshot_wait_ms: int = Field(
         5_000, gt=0, description="Without a book for this long: ask ingest for a snapshot; doubles with each request"

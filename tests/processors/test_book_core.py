@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import msgspec
 import pytest
@@ -13,10 +14,11 @@ from marketdata.codec import decode
 from marketdata.control import SnapshotRequest
 from marketdata.errors import BadData
 from marketdata.types import Book, BookDelta, BookSnapshot, FeedStatus, Gap
-from processors.book_core import LiveBook
+from processors.book_core import EVER_US, LiveBook, rest_max_us
 from processors.outputs import Output, SourceRecord
 from runtime.config.processors import Books
 from tests.processors.book_log import BookLog, Levels, live_book, of_topic, run
+from venues import find_venue
 
 BIDS: Levels = [("99.0", "1"), ("98.0", "2"), ("97.0", "3")]
 ASKS: Levels = [("101.0", "1"), ("102.0", "2"), ("103.0", "3")]
@@ -162,7 +164,7 @@ def test_disconnected_is_stale_and_the_next_update_may_continue_the_book() -> No
 
 
 def test_silence_by_the_venues_clock_is_stale_until_the_next_update() -> None:
-    log, (book, _) = BookLog(), live_book(Books(top_interval_ms=0, stale_after_ms=10_000))
+    log, (book, _) = BookLog(), live_book(Books(top_interval_ms=0, stale_after_ms={"binance.spot": 10_000}))
     opened(log)
     run(book, log.records)
     log.now_ms += 10_000
@@ -172,6 +174,63 @@ def test_silence_by_the_venues_clock_is_stale_until_the_next_update() -> None:
     assert brief(book.handle(log.heartbeat())) == []
     out = book.handle(log.frame(11, 11))
     assert [r.state for r in books(out)] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("market", "configured_ms", "limit_s"),
+    [
+        ("binance.spot", {}, 120),
+        ("okx.perp", {}, 90),  # the venue says that nothing changed after about 60 s
+        ("htx.perp", {}, 300),
+        ("kraken.spot", {}, 900),
+        ("deribit.perp", {}, 600),
+        ("deribit.option", {}, EVER_US // 1_000_000),
+        ("deribit.option", {"default": 5_000}, 5),
+        ("deribit.option", {"default": 5_000, "deribit": 7_000}, 7),
+        ("deribit.option", {"default": 5_000, "deribit": 7_000, "deribit.option": 9_000}, 9),
+        ("deribit.option", {"deribit.perp": 9_000, "okx": 9_000}, EVER_US // 1_000_000),
+    ],
+)
+def test_how_long_a_book_may_rest_is_its_venues_to_say(
+    market: str, configured_ms: dict[str, int], limit_s: int
+) -> None:
+    venue = find_venue(*market.split("."))
+    assert rest_max_us(Books(stale_after_ms=configured_ms), venue) // 1_000_000 == limit_s
+
+
+def deribit_book(log: BookLog, changed_ms: int, change_id: int, conn: str = "") -> SourceRecord:
+    data = {
+        "type": "snapshot", "timestamp": changed_ms, "instrument_name": log.symbol, "change_id": change_id,
+        "bids": [["new", 0.0500, 3.0]], "asks": [["new", 0.0550, 2.0]],
+    }  # fmt: skip
+    params = {"channel": f"book.{log.symbol}.100ms", "data": data}
+    return log.raw("frame", json.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params}).encode(), conn)
+
+
+def test_an_options_book_that_rests_for_a_day_is_right_until_its_connection_ends() -> None:
+    key = "deribit.option.BTC-29DEC26-100000-C"
+    log, (book, _) = BookLog(key), live_book(key=key)
+    log.connected()
+    run(book, [log.records[0], deribit_book(log, log.now_ms, 10)])
+    for _ in range(24):
+        log.now_ms += 3_600_000
+        assert brief(book.handle(log.heartbeat())) == []
+    assert brief(book.handle(log.disconnected())) == ["md.feed_status", "md.book stale", "md.book_snapshot stale"]
+
+
+@pytest.mark.parametrize("later_ms", [0, 601_000])
+def test_a_whole_book_is_right_when_it_comes_however_old_its_last_change(later_ms: int) -> None:
+    key = "deribit.spot.BTC_USDC"
+    log, (book, _) = BookLog(key), live_book(Books(top_interval_ms=0, stale_after_ms={"deribit": 600_000}), key=key)
+    log.connected()
+    changed_ms = log.now_ms
+    run(book, [log.records[0], deribit_book(log, changed_ms, 10)])
+    log.now_ms += 601_000
+    assert [b.state for b in books(book.handle(log.heartbeat()))] == ["stale"]
+    book.handle(log.connected("pod-1-2", overlaps=True))
+    assert [b.state for b in books(book.handle(deribit_book(log, changed_ms, 10, "pod-1-2")))] == ["ok"]
+    log.now_ms += later_ms
+    assert [b.state for b in books(book.handle(log.heartbeat()))] == (["stale"] if later_ms else [])
 
 
 def test_a_new_sequence_raises_the_epoch_and_ids_only_grow_with_it() -> None:
