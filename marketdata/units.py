@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from marketdata.decimals import rescale, to_text, to_units
-from marketdata.errors import BadData
+from marketdata.errors import BadData, ImplausibleValue
 from marketdata.types import Instrument, Level
 
 INVERSE_PLACES: Final = 12
@@ -60,9 +60,18 @@ class Units:
         )
 
     def levels(self, levels: Sequence[Level]) -> Sequence[Level]:
-        """The same levels with quantities in base coin; a zero stays a zero."""
+        """The same levels with quantities in base coin; a zero stays a zero.
+
+        Raises BadData (`implausible`) where one is no number, or far too long a one.
+        """
         if self._is_plain:
             return levels
+        try:
+            return self._converted(levels)
+        except (ValueError, IndexError) as exc:
+            raise ImplausibleValue(f"book level: {exc}") from None
+
+    def _converted(self, levels: Sequence[Level]) -> Sequence[Level]:
         if self.inverse:
             return [(level[0], self._coins(level)) for level in levels]
         known, out = self._known, []

@@ -99,6 +99,19 @@ def test_without_metadata_nothing_is_assumed() -> None:
     assert units_of(instrument, "the trade").base("3", "1") == "0.3"
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("amount", ["x", "1.2.3", "1e5", "nan", ".", "1" * 5_000])
+def test_a_level_of_no_size_is_bad_data(amount: str, inverse: bool) -> None:
+    with pytest.raises(BadData, match="implausible: book level"):
+        Units("10", inverse).levels([("99.5", amount)])
+
+
+@pytest.mark.parametrize("price", ["x", "1.2.3", "1." + "1" * 300])
+def test_a_level_at_no_price_is_bad_data(price: str) -> None:
+    with pytest.raises(BadData, match="implausible: book level"):
+        Units("10", True).levels([(price, "1")])
+
+
 json_numbers = st.one_of(
     st.integers(0, 10**18).map(str),
     st.decimals(0, 10**9, places=8, allow_nan=False).map(lambda d: f"{d:f}"),
