@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from simulator.dialect import Desk, Request
+from simulator.htx.candles import PERIODS
 from simulator.htx.session import Refused, dump
 from simulator.limits import Window
 from simulator.rest_params import Reply
@@ -61,6 +62,22 @@ class Endpoints:
     def _refused(self, status: int, retry_after_s: int) -> Reply:
         body = {"status": "error", "err-code": "too-many-requests", "err-msg": "too many requests", "ts": self.now_ms()}
         return Reply(status, dump(body), (*self._headers(0), ("Retry-After", str(retry_after_s))))
+
+
+def size_of(values: dict[str, str], default: int, most: int) -> int:
+    """The parameter `size`. Raises Refused."""
+    text = values.get("size", str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 0 < int(text) <= most:
+        raise Refused("invalid-parameter", "invalid size")
+    return int(text)
+
+
+def period_of(values: dict[str, str]) -> str:
+    """The parameter `period`. Raises Refused."""
+    period = values.get("period", "")
+    if period not in PERIODS:
+        raise Refused("invalid-parameter", "invalid period")
+    return period
 
 
 def ok(data: str, ts_ms: int) -> str:

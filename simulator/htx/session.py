@@ -17,7 +17,10 @@ from simulator.limits import Window
 PING_S = 5.0
 SPOT_UNANSWERED_MAX, SWAP_UNANSWERED_MAX = 2, 5
 REQ_INTERVAL_S = 0.1
+REQUESTS_PER_S = 50
 SUBSCRIPTIONS_PER_S = 40
+MISSING_PARAMETER = 2040
+"""Family B's code for an operation it does not have: 2001 to 2003 are about authentication."""
 EXPIRED_CODE, EXPIRED_REASON = 1003, "ping check expired"
 
 
@@ -35,7 +38,7 @@ class Topics(Protocol):
     def stream(self, topic: str, message: dict[str, Any]) -> str:
         """Hub stream of a topic. Raises Refused."""
 
-    def reply(self, topic: str, since_ms: int | None) -> str:
+    def reply(self, topic: str, message: dict[str, Any], since_ms: int | None) -> str:
         """`data` of a request's answer; `since_ms`: when this connection subscribed to the topic, None: it did not.
         Raises Refused."""
 
@@ -82,6 +85,7 @@ class MarketSession:
         self.pings = Pings(SPOT_UNANSWERED_MAX if spot else SWAP_UNANSWERED_MAX)
         self.requested_s = -1.0
         self.rate = Window(0 if spot else SUBSCRIPTIONS_PER_S, 1.0)
+        self.requests = Window(0 if spot else REQUESTS_PER_S, 1.0)
         self.since_ms: dict[str, int] = {}
 
     def greeting(self) -> list[bytes]:
@@ -135,10 +139,10 @@ class MarketSession:
         return self._ack("unsubbed", topic, message.get("id"))
 
     def _req(self, topic: str, message: dict[str, Any], now_s: float) -> bytes:
-        if self.spot and now_s - self.requested_s < REQ_INTERVAL_S:
+        if not self.requests.add(now_s) or (self.spot and now_s - self.requested_s < REQ_INTERVAL_S):
             raise Refused("too-many-request", "request too frequently")
         self.requested_s = now_s
-        data = self.topics.reply(topic, self.since_ms.get(topic) if topic in self.streams else None)
+        data = self.topics.reply(topic, message, self.since_ms.get(topic) if topic in self.streams else None)
         head = dump({"id": message.get("id"), "status": "ok", "ts": self.clock_ms(), "rep": topic}).decode()
         return f'{head[:-1]},"data":{data}}}'.encode()
 
@@ -187,7 +191,8 @@ class NotificationSession:
                 self.pings.answered(int(stamp))
             return []
         if op not in ("sub", "unsub"):
-            return [dump({"op": "error", "ts": self.clock_ms(), "err-code": 2001, "err-msg": "invalid operation"})]
+            refusal = {"err-code": MISSING_PARAMETER, "err-msg": "Missing required parameter."}
+            return [dump({"op": "error", "ts": self.clock_ms()} | refusal)]
         topic, cid = str(message.get("topic")), message.get("cid")
         try:
             stream = self.topics.stream(topic, message)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from simulator.dialect import Desk, Limits, Request, Segment
 from simulator.faults import Fault
 from simulator.htx import spot_wire as wire
-from simulator.htx.candles import PERIODS
+from simulator.htx.candles import PERIODS, between, newest, opened_ms
 from simulator.htx.instruments import spot_instrument, symbol_entry
-from simulator.htx.rest import Answer, Endpoints
+from simulator.htx.rest import Answer, Endpoints, period_of, size_of
 from simulator.htx.session import MarketSession, Refused
 from simulator.htx.spot_publisher import MBP_LEVELS, SpotPublisher
+from simulator.market.candles import Bar
 from simulator.market.symbol import SymbolMarket
 from simulator.market.ticker import day_of
 from simulator.market.view import top
@@ -21,7 +22,9 @@ from simulator.rest_params import Reply
 from simulator.sent import market_of, trades_from
 
 REQUESTS_PER_S = 10
-HISTORY_TRADES_MAX = 2000
+HISTORY_ROWS_MAX = 2000
+CANDLES_DEFAULT = 150
+REQUEST_CANDLES_MAX = 300
 REQUEST_TRADES = 300
 KINDS = ("trade.detail", "bbo", "detail", "ticker", *(f"kline.{period}" for period in PERIODS))
 
@@ -52,19 +55,29 @@ class SpotTopics:
         self.dialect.market(symbol)
         return topic
 
-    def reply(self, topic: str, since_ms: int | None) -> str:
-        self.stream(topic, {})
+    def reply(self, topic: str, message: dict[str, Any], since_ms: int | None) -> str:
         symbol, kind = split_topic(topic)
         market = self.dialect.market(symbol)
+        stem, _, rest = kind.partition(".")
         if self.feed:
-            return self.dialect.publisher.refresh(market, int(kind.partition(".")[2]), since_ms)
+            self.stream(topic, message)
+            return self.dialect.publisher.refresh(market, int(rest), since_ms)
         i = market.instrument
         if kind == "trade.detail":
             held = list(market.trades)[-REQUEST_TRADES:]
             return "[" + ",".join(wire.trade_row(i, trade) for trade in reversed(held)) + "]"
         if kind == "detail":
             return wire.detail(market, day_of(market, self.dialect.publisher.days))
+        if kind == "depth.step0":
+            return self.dialect.book(market, 150)
+        if stem == "kline" and rest in PERIODS:
+            return candle_rows(market, rest, between(self.dialect.desk, market, rest, message, REQUEST_CANDLES_MAX))
         raise Refused("bad-request", f"invalid topic {topic}")
+
+
+def candle_rows(market: SymbolMarket, period: str, bars: Iterable[Bar]) -> str:
+    made = (wire.kline(market.instrument, bar, opened_ms(period, bar.open_ms) // 1000) for bar in bars)
+    return f"[{','.join(made)}]"
 
 
 class HtxSpot:
@@ -82,6 +95,8 @@ class HtxSpot:
             "/market/tickers": self.tickers,
             "/market/depth": self.depth,
             "/market/history/trade": self.history,
+            "/market/history/kline": self.candles,
+            "/market/detail/merged": self.merged,
         }
         self.endpoints = Endpoints(desk, paths, REQUESTS_PER_S, 1.0)
 
@@ -138,25 +153,39 @@ class HtxSpot:
             raise Refused("invalid-parameter", "invalid type")
         if values.get("depth", "150") not in ("5", "10", "20", "150"):
             raise Refused("invalid-parameter", "invalid depth")
-        i, now_ms = market.instrument, self.now_ms()
-        bids, asks = (wire.levels(i, side.items()) for side in top(market, int(values.get("depth", "150"))))
-        return (
-            f'{{"ch":"market.{i.symbol.lower()}.depth.step0","status":"ok","ts":{now_ms},'
-            f'"tick":{{"bids":{bids},"asks":{asks},"version":{market.update_id},"ts":{now_ms}}}}}'
-        )
+        channel = f"market.{market.instrument.symbol.lower()}.depth.step0"
+        tick = self.book(market, int(values.get("depth", "150")))
+        return f'{{"ch":"{channel}","status":"ok","ts":{self.now_ms()},"tick":{tick}}}'
+
+    def book(self, market: SymbolMarket, levels: int) -> str:
+        """The book as it stands."""
+        bids, asks = (wire.levels(market.instrument, side.items()) for side in top(market, levels))
+        return f'{{"bids":{bids},"asks":{asks},"version":{market.update_id},"ts":{self.now_ms()}}}'
 
     def history(self, values: dict[str, str]) -> str:
         """The newest trades, newest first, one group a taker."""
         market = self.rest_market(values)
-        size = values.get("size", "1")
-        if not size.isdigit() or not 0 < int(size) <= HISTORY_TRADES_MAX:
-            raise Refused("invalid-parameter", "invalid size")
         groups: dict[int, list[Any]] = {}
-        for trade in list(market.trades)[-int(size) :]:
+        for trade in list(market.trades)[-size_of(values, 1, HISTORY_ROWS_MAX) :]:
             groups.setdefault(trade.agg_id, []).append(trade)
         rows = [wire.trades(market.instrument, group) for group in reversed(groups.values())]
         low = market.instrument.symbol.lower()
         return f'{{"ch":"market.{low}.trade.detail","status":"ok","ts":{self.now_ms()},"data":[{",".join(rows)}]}}'
+
+    def candles(self, values: dict[str, str]) -> str:
+        """Newest first."""
+        market, period = self.rest_market(values), period_of(values)
+        bars = newest(self.desk, market, period, size_of(values, CANDLES_DEFAULT, HISTORY_ROWS_MAX))
+        channel = f"market.{market.instrument.symbol.lower()}.kline.{period}"
+        data = candle_rows(market, period, reversed(bars))
+        return f'{{"ch":"{channel}","status":"ok","ts":{self.now_ms()},"data":{data}}}'
+
+    def merged(self, values: dict[str, str]) -> str:
+        """The last 24 h and the best quotes."""
+        market = self.rest_market(values)
+        channel = f"market.{market.instrument.symbol.lower()}.detail.merged"
+        tick = wire.merged(market, day_of(market, self.publisher.days))
+        return f'{{"ch":"{channel}","status":"ok","ts":{self.now_ms()},"tick":{tick}}}'
 
     def rest_market(self, values: dict[str, str]) -> SymbolMarket:
         found = self.by_name.get(values.get("symbol", ""))

@@ -116,6 +116,16 @@ def ticker(market: SymbolMarket, day: Day) -> str:
     )
 
 
+def merged(market: SymbolMarket, day: Day) -> str:
+    """`tick` of /market/detail/merged."""
+    i = market.instrument
+    bid, bid_qty, ask, ask_qty = market.best
+    return (
+        f'{{"id":{market.update_id},"version":{market.update_id},{day_numbers(i, day)},'
+        f'"bid":[{price(i, bid)},{size(i, bid_qty)}],"ask":[{price(i, ask)},{size(i, ask_qty)}]}}'
+    )
+
+
 def rest_ticker(market: SymbolMarket, day: Day) -> str:
     """One row of /market/tickers."""
     i = market.instrument

@@ -1,20 +1,21 @@
-"""HTX linear swaps under `/hbdm`: the market socket, the notification socket, REST."""
+"""HTX linear swaps under `/hbdm`: the market, index and notification sockets, REST."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from simulator.dialect import Desk, Limits, Request, Segment, Session
 from simulator.faults import Fault
 from simulator.htx import swap_wire as wire
-from simulator.htx.candles import PERIODS
+from simulator.htx.candles import PERIODS, between, newest, opened_ms
 from simulator.htx.instruments import swap_instrument
 from simulator.htx.numbers import eighteen
-from simulator.htx.rest import Answer, Endpoints, ok
+from simulator.htx.rest import Answer, Endpoints, ok, period_of, size_of
 from simulator.htx.session import MarketSession, NotificationSession, Refused
 from simulator.htx.spot import split_topic
-from simulator.htx.swap_publisher import BOOK_LEVELS, FULL, SwapForm, SwapPublisher
+from simulator.htx.swap_publisher import BOOK_LEVELS, FULL, MARK, SwapForm, SwapPublisher
+from simulator.market.candles import Bar
 from simulator.market.symbol import SymbolMarket
 from simulator.market.ticker import day_of
 from simulator.market.view import top
@@ -24,7 +25,9 @@ from simulator.sent import market_of, trades_from
 REQUESTS_MAX, WINDOW_S = 240, 3.0
 RATIO_PERIODS = ("5min", "15min", "30min", "60min", "4hour", "1day")
 RATIO_MS = 300_000
+CANDLES_MAX, CANDLES_DEFAULT = 2000, 150
 KINDS = ("trade.detail", "bbo", "detail", *(f"kline.{period}" for period in PERIODS))
+MARKS = tuple(MARK + period for period in PERIODS)
 BOOKS = {f"depth.size_{levels}.high_freq": levels for levels in BOOK_LEVELS}
 NOTICES = ("funding_rate", "liquidation_orders", "contract_info")
 
@@ -44,14 +47,36 @@ class MarketTopics:
             raise Refused("bad-request", f"invalid topic {topic}")
         return topic
 
-    def reply(self, topic: str, since_ms: int | None) -> str:
+    def reply(self, topic: str, message: dict[str, Any], since_ms: int | None) -> str:
         del since_ms
         symbol, kind = split_topic(topic)
         market = self.dialect.market(symbol)
-        if kind != "trade.detail":
+        if kind == "trade.detail":
+            rows = [wire.trade_row(market.instrument, trade) for trade in list(market.trades)[-50:]]
+            return f"[{','.join(reversed(rows))}]"
+        stem, _, period = kind.partition(".")
+        if stem != "kline" or period not in PERIODS:
             raise Refused("bad-request", f"invalid topic {topic}")
-        rows = [wire.trade_row(market.instrument, trade) for trade in list(market.trades)[-50:]]
-        return f"[{','.join(reversed(rows))}]"
+        return candle_rows(market, period, between(self.dialect.desk, market, period, message, CANDLES_MAX))
+
+
+class IndexTopics:
+    """Topics of the index socket: candles of the mark price, of which none are kept."""
+
+    def __init__(self, dialect: HtxSwap) -> None:
+        self.dialect = dialect
+
+    def stream(self, topic: str, message: dict[str, Any]) -> str:
+        del message
+        symbol, kind = split_topic(topic)
+        self.dialect.market(symbol)
+        if kind not in MARKS:
+            raise Refused("bad-request", f"invalid topic {topic}")
+        return topic
+
+    def reply(self, topic: str, message: dict[str, Any], since_ms: int | None) -> str:
+        del message, since_ms
+        raise Refused("bad-request", f"invalid topic {topic}")
 
 
 class NoticeTopics:
@@ -69,8 +94,14 @@ class NoticeTopics:
             raise Refused(2011, "Contract doesn't exist.")
         return topic
 
-    def reply(self, topic: str, since_ms: int | None) -> str:
-        raise Refused(2010, f"Topic error: {topic} at {since_ms}")
+    def reply(self, topic: str, message: dict[str, Any], since_ms: int | None) -> str:
+        del message, since_ms
+        raise Refused(2010, f"Topic error: {topic}")
+
+
+def candle_rows(market: SymbolMarket, period: str, bars: Iterable[Bar]) -> str:
+    made = (wire.kline_row(market.instrument, bar, opened_ms(period, bar.open_ms) // 1000) for bar in bars)
+    return f"[{','.join(made)}]"
 
 
 class HtxSwap:
@@ -89,6 +120,9 @@ class HtxSwap:
             root + "swap_elite_account_ratio": lambda values: self.ratio(values, locked=True),
             root + "swap_elite_position_ratio": lambda values: self.ratio(values, locked=False),
             "/linear-swap-ex/market/depth": self.depth,
+            "/linear-swap-ex/market/bbo": self.bbo,
+            "/linear-swap-ex/market/detail/merged": self.merged,
+            "/linear-swap-ex/market/history/kline": self.candles,
             "/heartbeat/": lambda _: ok('{"heartbeat":1,"swap_heartbeat":1,"linear_swap_heartbeat":1}', self.now_ms()),
         }
         self.endpoints = Endpoints(desk, paths, REQUESTS_MAX, WINDOW_S)
@@ -111,6 +145,8 @@ class HtxSwap:
         del query
         if path == "/linear-swap-ws":
             return MarketSession(MarketTopics(self), self.now_ms, spot=False, form=SwapForm(number))
+        if path == "/ws_index":
+            return MarketSession(IndexTopics(self), self.now_ms, spot=False)
         if path == "/linear-swap-notification":
             return NotificationSession(NoticeTopics(self), self.now_ms)
         return None
@@ -199,6 +235,28 @@ class HtxSwap:
             f'"id":{now_ms // 1000},"mrid":{market.update_id},"ts":{now_ms},"version":{now_ms // 1000}}},'
             f'"ts":{now_ms}}}'
         )
+
+    def bbo(self, values: dict[str, str]) -> str:
+        now_ms = self.now_ms()
+        rows = ",".join(wire.rest_bbo(each, now_ms) for each in self.chosen(values))
+        return f'{{"status":"ok","ticks":[{rows}],"ts":{now_ms}}}'
+
+    def merged(self, values: dict[str, str]) -> str:
+        """The last 24 h and the best quotes."""
+        market, now_ms = self.one(values), self.now_ms()
+        tick = wire.merged(market, day_of(market, self.publisher.days), now_ms)
+        channel = f"market.{market.instrument.symbol}.detail.merged"
+        return f'{{"ch":"{channel}","status":"ok","tick":{tick},"ts":{now_ms}}}'
+
+    def candles(self, values: dict[str, str]) -> str:
+        """Oldest first: so many (`size`), or those of a stretch (`from`, `to`)."""
+        market, period = self.one(values), period_of(values)
+        if "from" in values or "to" in values:
+            bars = between(self.desk, market, period, values, CANDLES_MAX)
+        else:
+            bars = newest(self.desk, market, period, size_of(values, CANDLES_DEFAULT, CANDLES_MAX))
+        channel = f"market.{market.instrument.symbol}.kline.{period}"
+        return f'{{"ch":"{channel}","status":"ok","data":{candle_rows(market, period, bars)},"ts":{self.now_ms()}}}'
 
     # --- control ------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from simulator.htx.candles import PERIODS, current, ending, opened_ms
 from simulator.htx.instruments import contract_entry
 from simulator.hub import Hub
 from simulator.market.candles import Bar
+from simulator.market.derivatives import mark_ticks
 from simulator.market.instruments import Instrument, digest
 from simulator.market.market import Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
@@ -25,6 +26,8 @@ LIQUIDATION_EVERY = 23
 """One taker in so many is a liquidation."""
 VERSION_KEY = b'"version":'
 MINUTE_US = 60_000_000
+MARK = "mark_price."
+"""With a period: what the index socket has."""
 
 
 class SwapForm:
@@ -72,6 +75,9 @@ class SwapPublisher:
         self.days: dict[str, Day] = {}
         self.told: dict[str, int] = {}
         self.updates = Updates()
+        self.marks: dict[str, tuple[int, tuple[int, int, int, int]]] = {}
+        """By topic of a mark price: when its candle opened (ms), and its open, high, low and close."""
+        self.settlements: dict[str, int] = {}
 
     def publish(self, channel: str, ts_us: int, tick: Callable[[], str]) -> None:
         self.hub.publish(channel, lambda _: data(channel, ts_us // 1000, tick()))
@@ -91,8 +97,8 @@ class SwapPublisher:
         return data(topic, now_ms, wire.book(topic, "snapshot", held.update_id, held.version, now_ms, bids, asks))
 
     def reset(self, pattern: str) -> int:
-        """Versions count anew from a snapshot in mid-stream."""
-        struck = 0
+        """Versions count anew from a snapshot in mid-stream, and contracts are told anew, as changes."""
+        struck = sum(self._tell_anew(each) for each in self.market.order if matches(pattern, info_topic(each)))
         for topic, held in self.books.items():
             if matches(pattern, topic) and topic in self.hub.subscribers:
                 held.version = held.version % 1000
@@ -151,10 +157,14 @@ class SwapPublisher:
         self._klines(market, time_us, closed)
         symbol = market.instrument.symbol
         self._notify(symbol, "funding_rate", time_us, wire.funding(market, time_us // 1000))
-        self._notify(symbol, "contract_info", time_us, self.contract(market), "snapshot")
+        due_ms = wire.next_funding_ms(time_us // 1000)
+        changed = self.settlements.setdefault(symbol, due_ms) != due_ms
+        self.settlements[symbol] = due_ms
+        self._notify(symbol, "contract_info", time_us, self.contract(market), "update" if changed else "snapshot")
 
     def on_second(self, market: SymbolMarket, time_us: int) -> None:
         self._klines(market, time_us, None)
+        self._marks(market, time_us)
         channel = f"market.{market.instrument.symbol}.detail"
         if not self.hub.wanted(channel) or self.told.get(channel) == market.update_id:
             return
@@ -175,6 +185,25 @@ class SwapPublisher:
             tick = wire.kline(market, bar, opened_ms(period, bar.open_ms) // 1000)
             self.publish(channel, time_us, lambda tick=tick: tick)  # type: ignore[misc]
 
+    # --- the index socket ---------------------------------------------------------------------------
+
+    def _marks(self, market: SymbolMarket, time_us: int) -> None:
+        """Of what nobody has, no candle is kept: one that was asked for begins with its first second."""
+        i = market.instrument
+        for period in PERIODS:
+            channel = f"market.{i.symbol}.{MARK}{period}"
+            if channel not in self.hub.subscribers:
+                self.marks.pop(channel, None)
+                continue
+            now, opened = round(mark_ticks(market, time_us)), opened_ms(period, time_us // 1000)
+            before, (first, high, low, _) = self.marks.get(channel, (opened, (now, now, now, now)))
+            if before != opened:
+                first = high = low = now
+            values = first, max(high, now), min(low, now), now
+            self.marks[channel] = opened, values
+            tick = wire.mark_candle(i, opened // 1000, values)
+            self.publish(channel, time_us, lambda tick=tick: tick)  # type: ignore[misc]
+
     # --- the notification socket --------------------------------------------------------------------
 
     def contract(self, market: SymbolMarket) -> str:
@@ -189,10 +218,20 @@ class SwapPublisher:
             return [wire.notify(topic, now_ms, self.contract(market), "init")]
         return []
 
+    def _tell_anew(self, market: SymbolMarket) -> bool:
+        """Whether anybody heard it."""
+        symbol = market.instrument.symbol
+        self._notify(symbol, "contract_info", market.at_us, self.contract(market), "update")
+        return any(self.hub.wanted(f"public.{code}.contract_info") for code in (symbol, "*"))
+
     def _notify(self, symbol: str, kind: str, time_us: int, row: str, event: str = "") -> None:
         for code in (symbol, "*"):
             topic = f"public.{code}.{kind}"
             self.hub.publish(topic, lambda _, topic=topic: wire.notify(topic, time_us // 1000, row, event))  # type: ignore[misc]
+
+
+def info_topic(market: SymbolMarket) -> str:
+    return f"public.{market.instrument.symbol}.contract_info"
 
 
 def data(channel: str, ts_ms: int, tick: str) -> bytes:

@@ -72,10 +72,50 @@ def _volumes(i: Instrument, contracts: int, quote_e8: int) -> str:
 
 
 def kline(market: SymbolMarket, bar: Bar, opened_s: int) -> str:
-    i = market.instrument
+    return f'{{"id":{opened_s},"mrid":{market.update_id},{_candle(market.instrument, bar)}}}'
+
+
+def kline_row(i: Instrument, bar: Bar, opened_s: int) -> str:
+    """A candle of the past, which was asked for."""
+    return f'{{"id":{opened_s},{_candle(i, bar)}}}'
+
+
+def _candle(i: Instrument, bar: Bar) -> str:
     return (
-        f'{{"id":{opened_s},"mrid":{market.update_id},"open":{price(i, bar.o)},"close":{price(i, bar.c)},'
-        f'"high":{price(i, bar.h)},"low":{price(i, bar.l)},{_volumes(i, bar.volume, bar.quote)},"count":{bar.count}}}'
+        f'"open":{price(i, bar.o)},"close":{price(i, bar.c)},"high":{price(i, bar.h)},"low":{price(i, bar.l)},'
+        f'{_volumes(i, bar.volume, bar.quote)},"count":{bar.count}'
+    )
+
+
+def mark_candle(i: Instrument, opened_s: int, values: tuple[int, int, int, int]) -> str:
+    """A candle of the mark price; `values`: open, high, low, close in ticks. What it counts is nothing."""
+    first, high, low, last = (price(i, value) for value in values)
+    return (
+        f'{{"vol":"0","close":"{last}","count":"0","high":"{high}","id":{opened_s},"low":"{low}","open":"{first}",'
+        f'"trade_turnover":"0","amount":"0"}}'
+    )
+
+
+def merged(market: SymbolMarket, day: Day, ts_ms: int) -> str:
+    """`tick` of detail/merged: sums and prices of the day are text."""
+    i = market.instrument
+    bid, bid_qty, ask, ask_qty = market.best
+    amount = SIDES * day.volume
+    return (
+        f'{{"id":{ts_ms // 1000},"open":"{price(i, day.open)}","close":"{price(i, day.close)}",'
+        f'"high":"{price(i, day.high)}","low":"{price(i, day.low)}","amount":"{short(coins_e8(i, amount))}",'
+        f'"vol":"{amount}","trade_turnover":"{short(SIDES * day.quote)}","count":{day.count},'
+        f'"ask":[{price(i, ask)},{ask_qty}],"bid":[{price(i, bid)},{bid_qty}],"ts":{ts_ms}}}'
+    )
+
+
+def rest_bbo(market: SymbolMarket, ts_ms: int) -> str:
+    """One row of the market's best quotes."""
+    i = market.instrument
+    bid, bid_qty, ask, ask_qty = market.best
+    return (
+        f'{{"contract_code":"{i.symbol}","business_type":"swap","mrid":{market.update_id},'
+        f'"ask":[{price(i, ask)},{ask_qty}],"bid":[{price(i, bid)},{bid_qty}],"ts":{ts_ms}}}'
     )
 
 
@@ -125,7 +165,8 @@ def liquidation(i: Instrument, t: Trade) -> str:
     return (
         f'{{"symbol":"{i.base}","contract_code":"{i.symbol}","direction":"{"sell" if t.buyer_is_maker else "buy"}",'
         f'"offset":"close","volume":{t.qty}.0,"price":{price(i, t.price)},"created_at":{t.time_us // 1000},'
-        f'"amount":{short(coins_e8(i, t.qty))},"trade_turnover":{short(t.price * t.qty * i.quote_factor)}}}'
+        f'"amount":{short(coins_e8(i, t.qty))},"trade_turnover":{short(t.price * t.qty * i.quote_factor)},'
+        f'"contract_type":"swap","pair":"{i.symbol}","business_type":"swap"}}'
     )
 
 

@@ -21,6 +21,7 @@ PATHS = (
     (HTX, "BTCUSDT", "/ws"),
     (HTX, "BTCUSDT", "/feed"),
     (HBDM, "BTC-USDT", "/linear-swap-ws"),
+    (HBDM, "BTC-USDT", "/ws_index"),
     (HBDM, "BTC-USDT", "/linear-swap-notification"),
     (DERIBIT, "BTC-PERPETUAL", "/ws/api/v2"),
     (KRAKEN, "BTC/USD", "/v2"),
@@ -35,6 +36,7 @@ WORDS = st.sampled_from(
         "market.BTC-USDT.depth.size_20.high_freq", "public.*.funding_rate", "public.BTC-USDT.contract_info", "book",
         "trade", "BTC/USD", "BTC-PERPETUAL", "book.BTC-PERPETUAL.100ms", "chart.trades.BTC-PERPETUAL.1", "any",
         "instrument.state.any.any", "instrument.state", "quote.", "data_type", "incremental",
+        "market.btcusdt.kline.1min", "market.BTC-USDT.kline.1min", "market.BTC-USDT.mark_price.1min", "from", "to",
     )
 )  # fmt: skip
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | WORDS

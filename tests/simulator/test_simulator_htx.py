@@ -306,6 +306,37 @@ def test_rest_depth_tickers_and_history(venue: Venue) -> None:
     assert json.loads(rest(venue, "/market/depth", symbol="nope").body)["status"] == "error"
 
 
+def test_candles_by_rest_and_by_message_are_those_that_were_pushed(venue: Venue) -> None:
+    client = venue.open("/ws")
+    client.send({"sub": "market.btcusdt.kline.1min", "id": "1"})
+    venue.advance(200.0)
+    pushed = {told["tick"]["id"]: told["tick"] for told in client.take() if "tick" in told}
+    whole = sorted(pushed)[1:-1]
+    asked = ask(client, {"req": "market.btcusdt.kline.1min", "id": "2", "from": whole[0], "to": whole[-1]}, 1.0)
+    assert asked["data"] == [pushed[opened] for opened in whole]
+    replied = json.loads(rest(venue, "/market/history/kline", symbol="btcusdt", period="1min", size="3").body)
+    assert replied["ch"] == "market.btcusdt.kline.1min"
+    assert [row["id"] for row in replied["data"]] == sorted(pushed, reverse=True)[:3], "newest first"
+    assert replied["data"][1] == pushed[whole[-1]]
+    hour = json.loads(rest(venue, "/market/history/kline", symbol="btcusdt", period="60min").body)["data"]
+    minutes = ask(client, {"req": "market.btcusdt.kline.1min", "id": "2"}, 2.0)["data"]
+    assert sum(row["count"] for row in hour) == sum(row["count"] for row in minutes) > 0
+    for odd in ({"period": "2min"}, {"period": "1min", "size": "2001"}, {"period": "1min", "size": "x"}):
+        assert json.loads(rest(venue, "/market/history/kline", symbol="btcusdt", **odd).body)["status"] == "error"
+    assert ask(client, {"req": "market.btcusdt.kline.1min", "from": "soon"}, 3.0)["err-msg"] == "invalid from"
+
+
+def test_the_book_and_the_day_can_be_asked_for(venue: Venue) -> None:
+    client = venue.open("/ws")
+    book = ask(client, {"req": "market.btcusdt.depth.step0", "id": "1"})["data"]
+    replied = json.loads(rest(venue, "/market/depth", symbol="btcusdt", type="step0").body)["tick"]
+    assert book == replied
+    merged = json.loads(rest(venue, "/market/detail/merged", symbol="btcusdt").body)
+    assert merged["ch"] == "market.btcusdt.detail.merged"
+    assert [merged["tick"]["bid"], merged["tick"]["ask"]] == [book["bids"][0], book["asks"][0]]
+    assert merged["tick"]["low"] <= merged["tick"]["close"] <= merged["tick"]["high"]
+
+
 def test_ten_requests_a_second(venue: Venue) -> None:
     statuses = [rest(venue, "/market/tickers").status for _ in range(12)]
     assert statuses == [200] * 10 + [429] * 2

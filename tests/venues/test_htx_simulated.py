@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections import defaultdict
@@ -17,6 +18,7 @@ from marketdata.book_feed import Apply, BookFeed, Outcome, Replace, SnapshotVerd
 from marketdata.types import Funding, Instrument, Ticker, Trade, VenueKline
 from marketdata.validation import check_record
 from simulator.dialect import Close, Request
+from simulator.faults import Fault
 from simulator.forms import BINARY_FRAME
 from simulator.htx.spot import SEGMENT as SPOT_SEGMENT
 from simulator.htx.spot import HtxSpot
@@ -27,9 +29,10 @@ from tests.simulator.dialect_harness import Venue as Exchange
 from venues.contract import Ack, BookFrame, Context, Data, Notice, Reply, Stream, Venue, VenueError
 from venues.htx.markets import PERP, SPOT
 
+PERP_CHANNELS = ("trade", "bbo", "kline", "ticker", "mark_price", "funding", "liquidation")
 MARKETS = {
     "spot": (SPOT, SPOT_SEGMENT, "BTCUSDT", ("trade", "bbo", "kline", "ticker")),
-    "perp": (PERP, SWAP_SEGMENT, "BTC-USDT", ("trade", "bbo", "kline", "ticker", "funding", "liquidation")),
+    "perp": (PERP, SWAP_SEGMENT, "BTC-USDT", PERP_CHANNELS),
 }
 
 
@@ -243,8 +246,17 @@ def test_contract_changes_are_told(tmp_path: Path) -> None:
     wire.subscribe(stream)
     wire.exchange.advance(61.0)
     notices = [found for found, _ in wire.told(stream) if isinstance(found, Notice)]
-    assert notices
-    assert {notice.kind for notice in notices} <= {"contract_info", "instruments"}
+    assert {notice.kind for notice in notices} == {"contract_info"}
+    assert asyncio.run(wire.exchange.dialect.apply(Fault(kind="sequence_reset", stream="public.*"))) == 1
+    assert [found.kind for found, _ in wire.told(stream) if isinstance(found, Notice)] == ["instruments"]
+
+
+def test_an_announced_close_is_a_shutdown(tmp_path: Path) -> None:
+    wire = Wire("perp", tmp_path)
+    (stream,) = wire.streams("funding")
+    frame = wire.client(stream).session.shutdown_notice(1)
+    assert frame is not None
+    assert wire.venue.protocol.classify(frame) == Notice("shutdown", "close")
 
 
 def test_a_repeated_subscription_counts_as_made(tmp_path: Path) -> None:
