@@ -192,10 +192,10 @@ MARKETS = (
         updates_query="book",
     ),
     Market(
-        "htx", "perp", "BTC-USDT", "hbdm", "/hbdm", (*SPOT, "funding", "open_interest", "liquidation", "long_short"),
+        "htx", "perp", "BTC-USDT", "hbdm", "/hbdm", DERIVATIVE,
         "market.BTC-USDT.trade.detail", "market.BTC-USDT.depth.size_150.high_freq", swap_trades, swap_book,
         "/hbdm/linear-swap-ex/market/depth?contract_code=BTC-USDT&type=step0",
-        (*SPOT_TABLES, "funding", "open_interest", "long_short"), numbered=False,
+        DERIVATIVE_TABLES, numbered=False,
     ),
     Market(
         "deribit", "perp", "BTC-PERPETUAL", "deribit", "/deribit", SPOT, "trades.BTC-PERPETUAL.100ms",
