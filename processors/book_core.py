@@ -100,6 +100,7 @@ class Saved(Struct, array_like=True):
     wait_ms: int
     multiplier: str = ""
     inverse: bool = False
+    wire: bytes = b""
 
 
 _encode_saved = msgspec.msgpack.Encoder().encode
@@ -119,7 +120,9 @@ class LiveBook:
         self.writer = BookWriter(self.name, encoding=encoding)
         self.records = BookRecords(self.name, key, encoding)
         self.feed: BookFeed[bytes] = new_feed(self.venue.book_sync())
-        self.levels = LevelBook(settings.levels_max, settings.window_levels, self.venue.book_depth)
+        self.levels = self._level_book()
+        self.wire: LevelBook | None = None
+        """The same book as the venue spells it, where levels are converted and frames carry checksums."""
         self.units: Units | None = None
         """Of a venue that quotes contracts; None until the instrument is known."""
         self.published: BookState | None = None
@@ -147,6 +150,7 @@ class LiveBook:
             self.event_time_us, self.verified_ns, self.verified_us, self.clock_us, self.top_due_ms, self.top_owed,
             self.deep_due_ms, self.deep_owed, self.wait_since_ms, self.wait_ms,
             self.units.multiplier if self.units else "", self.units.inverse if self.units else False,
+            self.wire.dump() if self.wire else b"",
         )  # fmt: skip
         return _compress(_encode_saved(saved))
 
@@ -154,9 +158,8 @@ class LiveBook:
         """Become what `dump` wrote."""
         saved = _decode_saved(_decompress(blob))
         self.feed = load_feed(self.venue.book_sync(), saved.feed)
-        self.levels = LevelBook.load(
-            saved.levels, self.settings.levels_max, self.settings.window_levels, self.venue.book_depth
-        )
+        self.levels = self._level_book(saved.levels)
+        self.wire = self._level_book(saved.wire) if saved.wire else None
         self._name_instrument(saved.instrument)
         if saved.multiplier:
             self._use_units(Units(saved.multiplier, saved.inverse))
@@ -222,7 +225,11 @@ class LiveBook:
             self._take_steps(recv_ns, out)
             if outcome is Outcome.CONTAINED or outcome is Outcome.STEPPED:
                 self._verified(recv_ns, max(event_time_us, self.event_time_us))
-        if checksum is not None:
+        if checksum is None:
+            self.wire = None
+        else:
+            if self.wire is not None and outcome is Outcome.APPLY:
+                self.wire.apply(frame.bids, frame.asks)
             self._verify_checksum(frame, proven, recv_ns, out)
         self._publish(source.timestamp_ms, recv_ns, out)
         return out
@@ -231,13 +238,13 @@ class LiveBook:
         """Compare the book with the venue's checksum, where it is about this very state of it.
 
         `proven`: when the book was right before this frame, on our clock (ns) and the venue's (us). What is missing
-        lies between the two. A converted book has lost the spelling the checksum is made of; venues that quote
-        contracts send none today.
+        lies between the two.
         """
         verify, feed = self.venue.verify_checksum, self.feed
-        if verify is None or self.venue.converts_books or feed.state != "ok" or feed.last_id != frame.envelope.last_id:
+        book = self.wire if self.venue.converts_books else self.levels
+        if verify is None or book is None or feed.state != "ok" or feed.last_id != frame.envelope.last_id:
             return
-        if verify(frame, self.levels) is False:
+        if verify(frame, book) is False:
             self.verified_ns, since_us = proven
             hole = Hole(0, -1, 0, "checksum", 0, False, since_us, frame.envelope.event_time_us)
             out.append(self.records.gap(hole, feed.epoch, recv_ns))
@@ -326,9 +333,8 @@ class LiveBook:
         """Levels in base coin. Raises BadData `no_instrument`."""
         return (self.units or units_of(None, "the book")).levels(levels)
 
-    def _read_update(self, payload: bytes) -> tuple[Sequence[Level], Sequence[Level]]:
-        """The levels of an update that was kept, in base coin."""
-        _, bids, asks, _ = self.venue.parse_book(payload)
+    def _converted(self, bids: Sequence[Level], asks: Sequence[Level]) -> tuple[Sequence[Level], Sequence[Level]]:
+        """The levels of a frame that was kept, in base coin."""
         return (self._base(bids), self._base(asks)) if self.venue.converts_books else (bids, asks)
 
     def _name_instrument(self, instrument: str) -> None:
@@ -341,7 +347,10 @@ class LiveBook:
         for step in self.feed.steps:
             if isinstance(step, Apply):
                 update: Update[bytes] = step.update
-                self.levels.apply(*self._read_update(update.payload))
+                _, bids, asks, _ = self.venue.parse_book(update.payload)
+                if self.wire is not None:
+                    self.wire.apply(bids, asks)
+                self.levels.apply(*self._converted(bids, asks))
                 self.update_id, self.epoch = str(update.last), self.feed.epoch
                 self._verified(recv_ns, update.event_time_us)
             elif isinstance(step, Replace):
@@ -356,7 +365,8 @@ class LiveBook:
                 flags = FLAGS.get(step.outcome)
                 if flags is not None:
                     u = step.update
-                    bids, asks = self._read_update(u.payload)
+                    _, bids, asks, _ = self.venue.parse_book(u.payload)
+                    bids, asks = self._converted(bids, asks)
                     out.append(
                         self.records.delta(
                             u.first, u.last, self.feed.epoch, u.event_time_us, recv_ns, bids, asks, flags
@@ -366,13 +376,20 @@ class LiveBook:
     def _replace(self, payload: bytes) -> None:
         origin, _, body = payload.partition(b" ")
         if origin == IN_STREAM:
-            bids, asks = self._read_update(body)
-            self.levels.replace(bids, asks, self.venue.book_depth or WHOLE)
+            _, bids, asks, checksum = self.venue.parse_book(body)
+            limit = self.venue.book_depth or WHOLE
         else:
-            _, bids, asks, limit = self.venue.parse_snapshot(body)
-            if self.venue.converts_books:
-                bids, asks = self._base(bids), self._base(asks)
-            self.levels.replace(bids, asks, limit or int(origin))
+            _, bids, asks, asked = self.venue.parse_snapshot(body)
+            limit, checksum = asked or int(origin), None
+        if self.venue.converts_books and (checksum is not None or self.wire is not None):
+            self.wire = self._level_book()
+            self.wire.replace(bids, asks, limit)
+        self.levels.replace(*self._converted(bids, asks), limit)
+
+    def _level_book(self, dump: bytes = b"") -> LevelBook:
+        """Levels as the settings and the venue want them: none, or those dumped."""
+        form = (self.settings.levels_max, self.settings.window_levels, self.venue.book_depth)
+        return LevelBook.load(dump, *form) if dump else LevelBook(*form)
 
     def _verified(self, recv_ns: str, event_time_us: int) -> None:
         self.verified_ns = recv_ns

@@ -12,6 +12,7 @@ from marketdata.types import Book, BookDelta, Gap
 from tests.frames import frames_dir
 from tests.processors.book_log import BookLog, live_book, of_topic, run
 from venues import find_venue
+from venues.okx.book_frames import checksum
 from venues.okx.symbols import market_of
 
 SESSIONS = {"seq_cf_20210722_books-l2-tbt_10inst.jsonl": 10, "seq_cf_20220513_books_trades_tickers.jsonl": 3}
@@ -88,11 +89,21 @@ def test_levels_of_contracts_become_base_coin() -> None:
                 assert abs(Decimal(ours) - 10 * Decimal(theirs) / Decimal(price)) <= Decimal("5e-13")
 
 
-def test_a_lost_update_of_frames_without_ids_shows_in_the_checksum() -> None:
-    log = recorded("seq_cf_20220513_books_trades_tickers.jsonl")["BTC-USDT"]
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("market", ["spot", "perp", "future"])
+def test_a_lost_update_of_frames_without_ids_shows_in_the_checksum(market: str, restarts: bool) -> None:
+    logs = recorded("seq_cf_20220513_books_trades_tickers.jsonl")
+    (log,) = (log for symbol, log in logs.items() if market_of(symbol) == market)
     del log.records[8]
-    book, _ = live_book(key="okx.spot.BTC-USDT")
-    outputs = run(book, log.records)
+    key = log.key.decode()
+    book, _ = live_book(key=key)
+    outputs = []
+    for record in log.records:
+        if restarts:
+            blob = book.dump()
+            book, _ = live_book(key=key)
+            book.load(blob)
+        outputs += book.handle(record)
     states = [r.state for r in of_topic(outputs, "md.book") if isinstance(r, Book)]
     assert states[-1] == "resyncing"
     assert states.index("resyncing", 1) <= 9
@@ -101,9 +112,9 @@ def test_a_lost_update_of_frames_without_ids_shows_in_the_checksum() -> None:
 # --- the documents' cases, in frames of today's shape ------------------------------------------------------
 
 
-def frame(action: str, prev: int, seq: int, bids: Any = (), asks: Any = ()) -> bytes:
+def frame(action: str, prev: int, seq: int, bids: Any = (), asks: Any = (), checksum: int = 0) -> bytes:
     sides = {"bids": [[p, q, "0", "1"] for p, q in bids], "asks": [[p, q, "0", "1"] for p, q in asks]}
-    data = sides | {"ts": "1790439595900", "checksum": 0, "seqId": seq, "prevSeqId": prev}
+    data = sides | {"ts": "1790439595900", "checksum": checksum, "seqId": seq, "prevSeqId": prev}
     arg = {"channel": "books", "instId": "BTC-USDT-SWAP"}
     return json.dumps({"arg": arg, "action": action, "data": [data]}).encode()
 
@@ -171,6 +182,33 @@ def test_without_a_whole_book_in_the_stream_the_rest_book_is_joined() -> None:
     assert books[-1].bids == [("98", "0.01")]  # 99 was of an update that the REST book already held
     assert events.count("anchored") == 1
     assert gaps == []
+
+
+@pytest.mark.parametrize(
+    ("between", "states"),
+    [
+        ([], ["ok", "ok", "resyncing"]),
+        (["rest"], ["ok", "ok", "ok", "resyncing"]),
+        ([frame("update", 15, 15)], ["ok", "ok", "ok", "ok"]),  # none any more: the venue stopped sending them
+    ],
+)
+def test_contracts_are_compared_as_the_venue_spells_them(between: list[Any], states: list[str]) -> None:
+    bids, asks = [("99", "6.0"), ("98", "5")], [("101", "5")]
+    log = swap_log(
+        frame("snapshot", -1, 10, [("99", "5"), ("98", "5")], asks, checksum([("99", "5"), ("98", "5")], asks)),
+        frame("update", 10, 15, [("99", "6.0")], (), checksum(bids, asks)),
+    )
+    for each in between:
+        if each == "rest":
+            body = {side: [[p, q, "0", "1"] for p, q in levels] for side, levels in (("bids", bids), ("asks", asks))}
+            reply = {"code": "0", "msg": "", "data": [body | {"ts": "1790439595900", "seqId": 15}]}
+            log.raw("snapshot", json.dumps(reply).encode(), extra=(("limit", b"400"),))
+        else:
+            log.raw("frame", each)
+    log.raw("frame", frame("update", 15, 20, [("99", "7")], (), 12345))
+    books, gaps, _ = outcome(log)
+    assert [b.state for b in books] == states
+    assert [g.reason for g in gaps] == (["checksum"] if "resyncing" in states else [])
 
 
 def test_two_connections_carry_one_book() -> None:
