@@ -1,4 +1,7 @@
-"""What markets behind one address of a venue share: its REST budgets, and the bound on connection attempts."""
+"""What markets behind one address of a venue share: its REST budgets, and the bound on connection attempts.
+
+Where a venue counts the requests to several addresses together (`Limits.rest_account`), those share their budgets.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,17 @@ from ingest.metrics import Metrics
 from ingest.pools import LocalLedger, Pools
 from runtime.config import Config
 from venues import find_venue
-from venues.contract import RestPool
+from venues.contract import Limits, RestPool
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ingest.shared_ledger import SharedLedger
+
+
+def account(exchange: str, rest_url: str, limits: Limits) -> str:
+    """Whose budgets pay for requests to this address."""
+    return f"{exchange}:{limits.rest_account}" if limits.rest_account else rest_url.rstrip("/")
 
 
 class Addresses:
@@ -41,13 +49,14 @@ class Addresses:
                 limits = find_venue(exchange, name).protocol.limits
                 most = limits.connection_attempts_per_5_min
                 attempts[market.ws_url] = min(most, attempts.get(market.ws_url, most))
-                have = pools.setdefault(market.rest_url, {})
+                have = pools.setdefault(account(exchange, market.rest_url, limits), {})
                 for pool, rule in limits.rest_pools.items():
                     have[pool] = min(rule, have.get(pool, rule), key=lambda r: r.weight / r.window_s)
-        self._attempts = {address: Attempts(most) for address, most in attempts.items()}
-        self._pools = {address: self._budgets(address, have) for address, have in pools.items()}
+        shards = config.ingest.shards
+        self._attempts = {address: Attempts(most, shards) for address, most in attempts.items()}
+        self._pools = {name: self._budgets(name, have) for name, have in pools.items()}
 
-    def _budgets(self, address: str, pools: Mapping[str, RestPool]) -> Pools:
+    def _budgets(self, name: str, pools: Mapping[str, RestPool]) -> Pools:
         settings, share = self._config.ingest, self._config.ingest.rest_budget_share
         if self._redis is None:
             return Pools(LocalLedger(pools, share))
@@ -55,14 +64,14 @@ class Addresses:
 
         local = LocalLedger(pools, share, settings.shards)
         prefix = self._config.environment.redis_prefix
-        place = f"{prefix}ingest:rest:{settings.egress}:{address.rstrip('/')}"
+        place = f"{prefix}ingest:rest:{settings.egress}:{name}"
         ledger = SharedLedger(self._redis, place, self._pod, pools, share, local, self._metrics)
         self._ledgers.append(ledger)
         return Pools(local, ledger)
 
-    def pools(self, rest_url: str) -> Pools:
-        """REST budgets of this address."""
-        return self._pools[rest_url]
+    def pools(self, exchange: str, rest_url: str, limits: Limits) -> Pools:
+        """REST budgets of this market's address."""
+        return self._pools[account(exchange, rest_url, limits)]
 
     def attempts(self, ws_url: str) -> Attempts:
         """Connection attempts to this address."""

@@ -178,9 +178,10 @@ class App:
         )
         for exchange, markets in self._config.exchanges.items():
             for name, market in markets.items():
-                pools = self._addresses.pools(market.rest_url)
+                venue = find_venue(exchange, name)
+                pools = self._addresses.pools(exchange, market.rest_url, venue.protocol.limits)
                 attempts = self._addresses.attempts(market.ws_url)
-                self.markets[exchange, name] = Market(find_venue(exchange, name), market, around, pools, attempts)
+                self.markets[exchange, name] = Market(venue, market, around, pools, attempts)
 
     def _next_conn(self) -> str:
         """Identity of a connection: `{pod}-{start ms}-{number}`."""

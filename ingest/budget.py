@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
+REFUSED_STATUS = (429, 418, 403)
+"""Too fast, banned, shut out: by REST, or when a socket is opened."""
 REFUSED_WAIT_S = 60.0
 """Pause after a 429 that names no Retry-After: the venue's counter has turned by then."""
 BANNED_WAIT_S = 120.0
@@ -67,15 +69,21 @@ class WeightBudget:
 
         `ban_s`: seconds until the end of the ban that the body names; the longest order counts.
         """
-        wait = max(retry_after_s or 0.0, ban_s or 0.0)
-        if wait <= 0:
-            wait = BANNED_WAIT_S if status in (418, 403) else REFUSED_WAIT_S
+        wait = ordered_wait_s(status, retry_after_s, ban_s)
         self.block(wait, now_s)
         return wait
 
     def block(self, wait_s: float, now_s: float) -> None:
         """Nothing may be asked for so long; never shortens an earlier order."""
         self.blocked_until_s = max(self.blocked_until_s, now_s + wait_s)
+
+
+def ordered_wait_s(status: int, retry_after_s: float | None, ban_s: float | None) -> float:
+    """How long a refusal tells us to wait; where it does not say, what its status usually means."""
+    wait = max(retry_after_s or 0.0, ban_s or 0.0)
+    if wait <= 0:
+        wait = BANNED_WAIT_S if status in (418, 403) else REFUSED_WAIT_S
+    return wait
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -113,6 +113,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "heartbeats": ("Heartbeat records written", MARKET),
     "snapshots": ("Book snapshots asked for", (*MARKET, "outcome")),
     "snapshot_requests": ("Snapshots wanted by book processors", (*MARKET, "outcome")),
+    "connect_refusals": ("Handshakes the venue refused for rate", (*MARKET, "status")),
     "rest_refusals": ("REST requests the venue refused for rate", (*MARKET, "status")),
     "rest_budget_failures": ("Times Redis did not answer for a shared budget: each pod keeps to its own part", ()),
     "polls": ("REST polls by what came of them", (*MARKET_CHANNEL, "outcome")),

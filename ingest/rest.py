@@ -10,12 +10,11 @@ from urllib.parse import urlencode
 
 import httpx
 
-from ingest.budget import retry_after_s
+from ingest.budget import REFUSED_STATUS, retry_after_s
 from ingest.metrics import Metrics, events
 from ingest.pools import Pools
 from venues.contract import Request, VenueProtocol
 
-REFUSED_STATUS = (429, 418, 403)
 REFUSAL_BYTES_MAX = 1000
 """Some venues refuse with status 200 and a small body; larger ones are answers."""
 WAIT_S_MAX = 30.0

@@ -165,6 +165,8 @@ class Limits:
     quiet_channels: frozenset[str] = frozenset()
     rest_used_weight_header: str | None = None
     """Header of REST replies that counts the weight used this minute, of pool "", by everyone behind our address."""
+    rest_account: str = ""
+    """The venue counts REST requests to all addresses of this name together. "": each address has its own budgets."""
     idle_timeout_s: float | None = None
     """No frame of any kind (data, pings, answers to ours) for this long means a dead connection. None: not judged."""
     requests_per_hour: int | None = None

@@ -19,6 +19,7 @@ from ingest.pools import LocalLedger, Pools
 from ingest.shared_ledger import SharedLedger, connect
 from runtime.config import Config
 from tests.ingest.ingest_servers import tcp_server
+from venues import find_venue
 from venues.contract import Request, RestPool
 
 POOLS = {"": RestPool(40, 1.0), "heavy": RestPool(10, 60.0)}
@@ -186,7 +187,7 @@ def test_several_shards_share_by_address_and_egress(redis_url: str, settings: di
             "environment": {"redis_prefix": prefix},
             "redis": {"url": redis_url},
             "exchanges": {
-                "binance": {"spot": binance},
+                "binance": {"spot": binance, "perp": binance, "inverse": {**binance, "rest_url": "http://y"}},
                 "okx": {"spot": market, "perp": market},
             },
             "ingest": {"egress": "east", **settings},
@@ -195,9 +196,16 @@ def test_several_shards_share_by_address_and_egress(redis_url: str, settings: di
 
     async def test() -> None:
         addresses = Addresses(config, "pod-0", Metrics())
-        spot, perp = addresses.pools("http://x/okx"), addresses.pools(config.exchanges["okx"]["perp"].rest_url)
-        assert spot is perp
-        assert addresses.pools("http://x") is not spot
+
+        def pools(exchange: str, name: str) -> Pools:
+            limits = find_venue(exchange, name).protocol.limits
+            return addresses.pools(exchange, config.exchanges[exchange][name].rest_url, limits)
+
+        spot = pools("okx", "spot")
+        assert spot is pools("okx", "perp")
+        assert pools("binance", "spot") is not spot
+        assert pools("binance", "perp") is pools("binance", "inverse")  # the venue counts both addresses together
+        assert pools("binance", "perp") is not pools("binance", "spot")
         assert await spot.reserve(request(1, "books")) == 0
         redis = connect(redis_url)
         found = [key.decode() async for key in redis.scan_iter(f"{prefix}*")]

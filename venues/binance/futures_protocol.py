@@ -83,6 +83,7 @@ LIMITS = Limits(
     rest_pools={"": RestPool(2400, 60.0), FUTURES_DATA: RestPool(1000, 300.0)},
     rest_used_weight_header="X-MBX-USED-WEIGHT-1M",
     first_data_timeout_s=30.0,
+    rest_account="futures",
     silence_timeout_s={
         "mark_price": 30.0,
         "book": 120.0,
