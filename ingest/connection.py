@@ -49,8 +49,8 @@ class Connection:
         self.broken = ""
         """Why this connection must be given up; set by `tick`."""
         self.doubtful = ""
-        """Why it should be replaced with an overlap: some streams fell silent while others deliver, or it may not
-        subscribe any more. Set by `tick`."""
+        """Why it should be replaced with an overlap: the venue will close it, some streams fell silent while others
+        deliver, or it may not subscribe any more. It stays so until it is replaced."""
         self._host = host
         self._market = ".".join(host.market)
         self._conn_header: Header = ("conn", conn.encode())
@@ -97,10 +97,13 @@ class Connection:
         if stream is None:
             return False
         if stream.name not in self._leaving:
-            self._leaving[stream.name] = (inf, 0)
             self._note("renewed", [stream.name], recv_ns)
-            self.requests.ask("renew", [stream])
+            self._renew([stream])
         return True
+
+    def _renew(self, streams: list[Stream]) -> None:
+        self._leaving.update((s.name, (inf, 0)) for s in streams)
+        self.requests.ask("renew", streams)
 
     def request_book(self, symbol: str) -> bool:
         """Ask for the symbol's whole book. False: it is not carried here."""
@@ -207,13 +210,13 @@ class Connection:
                 return
             events.notice(self._market, self.conn, what.kind, what.detail)
             if what.kind == "shutdown":
-                host.on_shutdown(self.conn)
+                self.doubtful = what.kind
 
     def _settle(self, answers: list[Settled], why: str, recv_ns: int, now_s: float) -> None:
         for method, taken, refused in answers:
             if method == "subscribe":
                 self._subscribed(taken, recv_ns, now_s)
-                self._not_taken(refused, why, recv_ns)
+                self._not_taken(refused, why, recv_ns, now_s)
             elif method == "renew":
                 self._renewed([*taken, *refused], now_s)
             elif method == "unsubscribe":
@@ -224,12 +227,12 @@ class Connection:
     def _subscribed(self, streams: list[Stream], recv_ns: int, now_s: float) -> None:
         lines = [self.lines[s.name] for s in streams if s.name in self.lines]
         for line in lines:
-            line.acked, line.acked_s = True, now_s
+            line.acked, line.acked_s, line.refusals = True, now_s, 0
         for line in lines:
             for group in line.groups:
                 self.carriage.announce_if_quiet(group, recv_ns)
 
-    def _not_taken(self, streams: list[Stream], why: str, recv_ns: int) -> None:
+    def _not_taken(self, streams: list[Stream], why: str, recv_ns: int, now_s: float) -> None:
         """Streams the venue did not take, in whatever way it said so: the first-data watchdog asks again."""
         if not streams:
             return
@@ -239,14 +242,16 @@ class Connection:
         for stream in streams:
             self._host.metrics.count("streams_refused", *self._host.market, stream.channel)
             if (line := self.lines.get(stream.name)) is not None:
-                line.acked = False
+                line.acked, line.refused_s = False, line.refused_s if line.refusals else now_s
+                line.refusals += 1
 
     def _renewed(self, streams: list[Stream], now_s: float) -> None:
         """The stream is off (or the venue says it never was on): on again."""
         for stream in streams:
             self._leaving.pop(stream.name, None)
             if (line := self.lines.get(stream.name)) is not None:
-                line.frames, line.acked, line.retry_s, line.resubscribe_s = 0, False, 0.0, 0.0
+                line.resubscribe_s = 0.0 if line.frames else line.resubscribe_s
+                line.frames, line.acked, line.retry_s = 0, False, 0.0
         self.requests.ask("subscribe", [s for s in streams if s.name in self.wanted])
         self._send_due(now_s)
 
@@ -317,7 +322,8 @@ class Connection:
 
     def _first_data(self, now_s: float, recv_ns: int) -> None:
         """Subscribe again what was asked for and never came, while other streams of the connection deliver: to
-        reconnect would hurt those and help nothing. Noted in raw.control."""
+        reconnect would hurt those and help nothing. What was acknowledged is renewed, for to a venue that counts it as
+        subscribed another request says nothing. Noted in raw.control."""
         late = self.watchdog.late(self.lines, now_s)
         if not late:
             return
@@ -328,7 +334,8 @@ class Connection:
         for line in late:
             line.retry_s = 0.0
             host.metrics.count("resubscribes", *host.market, line.stream.channel)
-        self.requests.ask("subscribe", [line.stream for line in late])
+        self.requests.ask("subscribe", [line.stream for line in late if not line.acked])
+        self._renew([line.stream for line in late if line.acked and line.stream.name not in self._leaving])
 
     def _press(self, now_s: float, recv_ns: int) -> None:
         """Unsubscriptions the venue did not agree to: ask again; in the end the stream counts as left."""

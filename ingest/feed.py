@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from websockets.exceptions import InvalidStatus
+
+from ingest.budget import REFUSED_STATUS, ordered_wait_s, retry_after_s
 from ingest.connection import Connection
 from ingest.handover import can_replace, take_over
 from ingest.lines import Group, Host
@@ -36,14 +39,21 @@ ATTEMPT_POLL_S = 0.2
 
 
 class Attempts:
-    """Connection attempts to one address: within the venue's bound per 5 minutes, and spaced."""
+    """Connection attempts to one address: within the venue's bound per 5 minutes, spaced, and none while the venue told
+    us to wait. `sharers`: processes that divide the bound."""
 
-    def __init__(self, per_5_min: int) -> None:
-        self._long = Window(int(per_5_min * ATTEMPTS_SHARE), ATTEMPTS_SPAN_S)
-        self._short = Window(1, 1.0 / max(ATTEMPTS_PER_S, per_5_min * ATTEMPTS_SHARE / ATTEMPTS_SPAN_S))
+    def __init__(self, per_5_min: int, sharers: int = 1) -> None:
+        share = ATTEMPTS_SHARE / sharers
+        self._long = Window(int(per_5_min * share), ATTEMPTS_SPAN_S)
+        self._short = Window(1, 1.0 / max(ATTEMPTS_PER_S / sharers, per_5_min * share / ATTEMPTS_SPAN_S))
+        self._blocked_until_s = 0.0
 
     def wait_s(self, now_s: float) -> float:
-        return max(self._long.wait_s(now_s), self._short.wait_s(now_s))
+        return max(self._long.wait_s(now_s), self._short.wait_s(now_s), self._blocked_until_s - now_s)
+
+    def block(self, wait_s: float, now_s: float) -> None:
+        """The venue refused a handshake: nobody tries for so long. Never shortens an earlier order."""
+        self._blocked_until_s = max(self._blocked_until_s, now_s + wait_s)
 
     def take(self, now_s: float) -> None:
         self._long.take(now_s)
@@ -284,7 +294,7 @@ class Feed:
             wire = await open_wire(url, around.proxy, around.settings.connect_timeout_s)
         except ConnectError as exc:
             host.metrics.count("connect_failures", *host.market)
-            delay_s = self._backoff.next_delay_s()
+            delay_s = max(self._backoff.next_delay_s(), self._ordered_wait_s(exc))
             events.connect_failed(".".join(host.market), f"{type(exc).__name__}: {exc}", delay_s)
             if on_failure is None:
                 await self._pause(delay_s)
@@ -304,6 +314,18 @@ class Feed:
         if wire.connection_lost_waiter.done():
             link.on_closed(wire.close_text())
         return link
+
+    def _ordered_wait_s(self, exc: Exception) -> float:
+        """What a refused handshake tells everybody who connects to this address: too fast (429), banned, shut out."""
+        if not isinstance(exc, InvalidStatus) or exc.response.status_code not in REFUSED_STATUS:
+            return 0.0
+        status, body = exc.response.status_code, bytes(exc.response.body or b"")
+        until_ms = self._host.protocol.ban_until_ms(status, body)
+        ban_s = None if until_ms is None else until_ms / 1000 - time.time()
+        wait_s = ordered_wait_s(status, retry_after_s(exc.response.headers.get("Retry-After")), ban_s)
+        self._around.attempts.block(wait_s, time.monotonic())
+        self._host.metrics.count("connect_refusals", *self._host.market, str(status))
+        return wait_s
 
     def _drop(self, link: Link) -> None:
         if link in self._links:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ingest.connection import Connection
 
+REFUSALS = 2
 OVERLAP_S_MIN = 1.0
 """Two connections run beside each other at least this long before the old one closes."""
 
@@ -12,7 +13,8 @@ def can_replace(old: Connection, new: Connection, now_s: float) -> bool:
     """Everything is subscribed, and what the old connection delivered since then came over the new one too.
 
     A thin stream that neither of them delivered in the meantime is no reason to wait, nor is one that the old one did
-    not deliver at all: nothing is lost with it.
+    not deliver at all: nothing is lost with it. Nor one that the venue will not let us have any more, asked twice, and
+    that the old one did not deliver since either (an instrument that expired).
     """
     if not new.requests.idle:
         return False
@@ -20,6 +22,8 @@ def can_replace(old: Connection, new: Connection, now_s: float) -> bool:
         if name not in old.wanted or not was.delivers:
             continue
         line = new.lines.get(name)
+        if line is not None and line.refusals >= REFUSALS and was.last_s < line.refused_s:
+            continue
         if line is None or (line.frames == 0 and not line.acked):
             return False
         if line.frames == 0 and was.last_s > line.acked_s:

@@ -42,7 +42,7 @@ class Line:
 
     __slots__ = (
         "acked", "acked_s", "announced", "channel", "frames", "group", "is_book", "key", "last_s", "quiet",
-        "resubscribe_s", "retry_s", "shared", "stream", "tally", "topic",
+        "refusals", "refused_s", "resubscribe_s", "retry_s", "shared", "stream", "tally", "topic",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, group: Group | None, tally: ChannelTally, quiet: bool) -> None:
@@ -61,6 +61,9 @@ class Line:
         self.last_s = 0.0
         self.acked = False
         self.acked_s = 0.0
+        self.refusals = 0
+        """How often in a row the venue did not take it, by word or without one."""
+        self.refused_s = 0.0  # when first
         self.announced = False
         """`connected` was written for its group; of a shared line the groups tell."""
         self.retry_s = 0.0  # when to subscribe again for want of a first frame; 0: not subscribed yet
@@ -108,7 +111,5 @@ class Host:
     """(symbol, conn, reason)"""
     books_anchored: Callable[[str], bool]
     """(conn): every book this connection carries is made from it (or needs not be)."""
-    on_shutdown: Callable[[str], None]
-    """(conn): the venue announced that it will close; open a replacement."""
     on_instruments: Callable[[], None]
     """The venue said that metadata changed."""

@@ -95,7 +95,6 @@ class Market:
             on_book_connected=self.books.on_connected,
             on_book_disconnected=self.books.on_disconnected,
             books_anchored=self.books.anchored,
-            on_shutdown=self.rotate,
             on_instruments=self.instruments.poke,
         )
 

@@ -11,6 +11,7 @@ PINGS_MISSED = 2.25
 """In server ping intervals: two missed, and some patience for the third."""
 RESUBSCRIBE_S_MAX = 600.0
 """Streams that never deliver are subscribed again at growing intervals up to this."""
+HALF = 0.5
 PATIENCE_S_MAX = 6 * 3600.0
 """A stream that keeps falling silent costs a replacement at most this often."""
 
@@ -38,28 +39,29 @@ class Watchdog:
 
         A server that sends data but no pings is not called dead: venues change their ping interval without notice.
         One silent stream beside others that deliver does not break their connection: a replacement with overlap brings
-        the stream back if that is possible, and costs the others nothing.
+        the stream back if that is possible, and costs the others nothing. Nor does a stream that was acknowledged and
+        never spoke: it may be a pair that nobody trades.
         """
         ping_s, idle_s = self._limits.server_ping_interval_s, self._limits.idle_timeout_s
         if ping_s is not None and now_s - self.sign_s > PINGS_MISSED * ping_s:
             return "ping_timeout", ""
         if idle_s is not None and now_s - self.sign_s > idle_s:
             return "idle", ""
-        delivering = [line for line in lines.values() if line.frames]
-        if not delivering:
+        if not any(line.frames for line in lines.values()):
             latest_s = max((n.retry_s for n in lines.values() if not n.quiet), default=0.0)
-            return ("no_first_data" if 0 < latest_s < now_s else ""), ""
-        silent = [line for line in delivering if self.is_silent(line, now_s)]
+            if 0 < latest_s < now_s:
+                return "no_first_data", ""
+        silent = [line for line in lines.values() if self.is_silent(line, now_s)]
         if not silent:
             return "", ""
         said = f"silent {silent[0].stream.channel}"
-        if len(silent) == sum(1 for line in delivering if self._limit_s(line) is not None):
-            return said, ""
-        return "", said
+        spoke = [line for line in lines.values() if line.frames and self._limit_s(line) is not None]
+        return (said, "") if spoke and all(self.is_silent(line, now_s) for line in spoke) else ("", said)
 
-    def is_silent(self, line: Line, now_s: float) -> bool:
+    def is_silent(self, line: Line, now_s: float, part: float = 1.0) -> bool:
+        """Nothing came for (a `part` of) its limit, since its last frame or, of a quiet stream, since the ack."""
         limit_s = self._limit_s(line)
-        return limit_s is not None and now_s - line.last_s > limit_s
+        return limit_s is not None and line.delivers and now_s - max(line.last_s, line.acked_s) > part * limit_s
 
     def _limit_s(self, line: Line) -> float | None:
         channel_s = self._limits.silence_timeout_s.get(line.stream.channel)
@@ -67,10 +69,13 @@ class Watchdog:
 
     def be_patient(self, lines: Collection[Line], now_s: float) -> None:
         """A replacement comes for the silent streams; should they rest on it too (a halted or thin pair), each is
-        given twice the time before the next replacement."""
+        given twice the time before the next replacement. So is one that is half-way to its limit: the replacement
+        renews it as well, and many thin pairs shall not cost one each."""
+        if not any(self.is_silent(line, now_s) for line in lines):
+            return
         for line in lines:
             limit_s = self._limit_s(line)
-            if limit_s is not None and line.frames and self.is_silent(line, now_s):
+            if limit_s is not None and self.is_silent(line, now_s, HALF):
                 self._patience_s[line.stream.name] = min(PATIENCE_S_MAX, 2 * limit_s)
 
     def subscribed(self, line: Line, now_s: float) -> None:

@@ -85,6 +85,5 @@ def make_host(
         on_book_connected=hooks.get("on_book_connected", lambda *_: None),
         on_book_disconnected=hooks.get("on_book_disconnected", lambda *_: None),
         books_anchored=hooks.get("books_anchored", lambda _: True),
-        on_shutdown=hooks.get("on_shutdown", lambda *_: None),
         on_instruments=hooks.get("on_instruments", lambda: None),
     )

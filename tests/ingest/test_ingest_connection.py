@@ -39,10 +39,12 @@ class Bench:
             self.connection.tick(self.now_s, RECV_NS)
         self.connection.tick(self.now_s, RECV_NS)
 
-    def ack(self) -> None:
+    def ack(self) -> list[dict[str, Any]]:
+        """Say yes to all requests, those that follow from it too."""
         for request in self.sent:
             self.take(b'{"result":null,"id":%d}' % request["id"])
-        self.sent.clear()
+        asked, self.sent[:] = list(self.sent), []
+        return asked
 
     def take(self, data: bytes) -> None:
         self.connection.on_frame(data, False, RECV_NS, self.now_s)
@@ -105,13 +107,13 @@ def test_requests_are_batched_within_the_message_limit() -> None:
 
 
 def test_acks_errors_and_notices_go_to_the_control_topic() -> None:
-    rotated: list[str] = []
-    b = Bench(TRADE, on_shutdown=rotated.append)
+    b = Bench(TRADE)
     b.ack()
     b.take(b'{"code":2,"msg":"Invalid request","id":9}')
     b.take(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}')
     assert [r.key for r in b.log.records if r.topic == "raw.control"] == [b"pod-1-1"] * 3
-    assert rotated == ["pod-1-1"]
+    b.tick(5.0)
+    assert b.connection.doubtful == "shutdown"  # until it was replaced, whatever else goes on when the notice comes
 
 
 @pytest.mark.parametrize(
@@ -272,6 +274,50 @@ def test_one_silent_stream_asks_for_a_replacement_ever_more_rarely() -> None:
     assert b.connection.broken == ""
 
 
+def test_a_quiet_stream_that_never_speaks_is_replaced_ever_more_rarely() -> None:
+    """An ack proves nothing: the pair may rest, or the venue may have forgotten the stream."""
+    b = Bench(BOOK, TRADE, BBO)
+    b.ack()
+    for limit_s in (300, 600, 1200):
+        while not b.connection.doubtful:
+            b.take(frame(BOOK))
+            b.tick(5.0, 1.0)
+            assert b.now_s - 100 < limit_s + 20
+        assert b.now_s - 100 >= limit_s
+        assert b.connection.doubtful == "silent bbo"
+        b.connection.be_patient(b.now_s)
+        b.connection.doubtful = ""
+    assert b.connection.broken == ""
+
+
+def test_streams_half_way_to_their_limit_are_renewed_with_the_one_beyond() -> None:
+    b = Bench(BOOK, TRADE, AGG, "ethusdt@trade")
+    b.ack()
+    while not b.connection.doubtful:
+        b.take(frame(BOOK))
+        if b.now_s < 650:
+            b.take(frame(AGG))
+        b.take(frame("ethusdt@trade"))
+        b.tick(5.0, 1.0)
+    b.connection.be_patient(b.now_s)
+    assert b.host.patience_s == {TRADE: 1800.0}
+    b.now_s += 110
+    for name in (BOOK, "ethusdt@trade"):
+        b.take(frame(name))
+    b.connection.be_patient(b.now_s)
+    assert b.host.patience_s == {TRADE: 1800.0}  # nothing is beyond its limit now, and a rotation alone is no reason
+
+
+def test_nothing_but_quiet_streams_that_never_spoke_breaks_no_connection() -> None:
+    b = Bench(TRADE, BBO)
+    b.ack()
+    while not b.connection.doubtful:
+        b.connection.on_server_ping(b.now_s)
+        b.tick(5.0, 1.0)
+        assert b.now_s < 500
+    assert (b.connection.broken, b.connection.doubtful) == ("", "silent bbo")
+
+
 def test_a_connection_that_never_delivers_is_broken() -> None:
     b = Bench(BOOK, TICKER)
     b.ack()
@@ -289,9 +335,12 @@ def test_a_stream_that_never_delivers_is_asked_for_again_and_noted() -> None:
         b.take(frame(BOOK))
         b.tick(1.0, 1.0)
         if b.sent:
-            assert [r["params"] for r in b.sent] == [[TICKER]]
+            # It said yes to the first: to ask alone would change nothing.
             asked.append(b.now_s - 100)
-            b.ack()
+            assert [(r["method"], r["params"]) for r in b.ack()] == [
+                ("UNSUBSCRIBE", [TICKER]),
+                ("SUBSCRIBE", [TICKER]),
+            ]
     assert b.connection.broken == ""  # the others deliver: to reconnect would only hurt them
     gaps = [after - before for before, after in zip([0.0, *asked], asked, strict=False)]
     assert gaps == sorted(gaps)
@@ -337,6 +386,26 @@ def test_a_replacement_is_ready_when_it_delivers_what_the_old_one_does() -> None
     assert not can_replace(old.connection, new.connection, new.now_s)
     new.take(frame(BOOK))
     assert can_replace(old.connection, new.connection, new.now_s)
+
+
+def test_a_stream_the_venue_gives_nobody_any_more_does_not_keep_an_old_connection() -> None:
+    old, new = Bench(BOOK, TICKER), Bench(BOOK, TICKER)
+    old.ack()
+    for name in (BOOK, TICKER):
+        old.take(frame(name))  # the ticker's instrument expires after this one
+    new.ack()
+    new.take(frame(BOOK))
+    refusal = b'{"error":{"code":2,"msg":"no such stream"},"id":%d}'
+    for number in (2, 3):
+        assert not can_replace(old.connection, new.connection, new.now_s)
+        new.tick(2.0)
+        new.connection.requests.ask("subscribe", streams(TICKER))
+        new.tick()
+        new.take(refusal % number)
+    assert can_replace(old.connection, new.connection, new.now_s)
+    old.now_s = new.now_s
+    old.take(frame(TICKER))  # it has not expired after all
+    assert not can_replace(old.connection, new.connection, new.now_s)
 
 
 def test_a_stream_that_never_worked_does_not_keep_an_old_connection() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ingest.budget import BANNED_WAIT_S
 from ingest.feed import Around, Attempts, Feed
 from ingest.lines import Host
 from ingest.plan import Group
@@ -22,6 +23,7 @@ from tests.ingest.ingest_servers import FakeVenue, connect_proxy, socks5_proxy, 
 from venues.binance.protocol import BinanceSpotProtocol
 
 TRADE, BOOK = "btcusdt@trade", "btcusdt@depth@100ms"
+SHUTDOWN = '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}'
 SETTINGS = Ingest(reconnect_delay_s_min=0.05, reconnect_delay_s_max=0.2, connect_timeout_s=2.0)
 
 
@@ -34,13 +36,17 @@ class Protocol(BinanceSpotProtocol):
 
 
 class Run:
-    def __init__(self, feed: Feed, log: Log, host: Host) -> None:
+    def __init__(self, feed: Feed, log: Log, host: Host, attempts: Attempts) -> None:
         self.feed = feed
         self.log = log
+        self.attempts = attempts
         self._host = host
 
     def failures(self) -> int:
         return self._host.metrics.counted("connect_failures", "binance", "spot")
+
+    def refusals(self, status: int) -> int:
+        return self._host.metrics.counted("connect_refusals", "binance", "spot", str(status))
 
     def disconnects(self) -> list[str]:
         return [
@@ -65,7 +71,6 @@ async def running(
         log,
         covered=lambda conn, group: holder[0].covered(conn, group),
         protocol=Protocol(**limits),
-        on_shutdown=lambda conn: holder[0].rotate(conn),
     )
     numbers = itertools.count(1)
     around = Around(venue.url, proxy, SETTINGS, Attempts(300), lambda: f"pod-1-{next(numbers)}", may_connect)
@@ -80,7 +85,7 @@ async def running(
 
     ticking = asyncio.create_task(tick())
     try:
-        yield Run(feed, log, host)
+        yield Run(feed, log, host, around.attempts)
     finally:
         feed.stop("stopping")
         await asyncio.wait_for(task, 10)
@@ -169,6 +174,19 @@ def test_attempts_come_a_few_at_once_and_within_the_venues_bound() -> None:
         assert sum(1 for t in taken if at_s <= t < at_s + 300) <= 240
 
 
+def test_pods_divide_the_venues_bound() -> None:
+    pods, now_s, taken = [Attempts(300, 2), Attempts(300, 2)], 0.0, []
+    while now_s < 400:
+        for attempts in pods:
+            if attempts.wait_s(now_s) <= 0:
+                attempts.take(now_s)
+                taken.append(now_s)
+        now_s += 0.125
+    for at_s in taken:
+        assert sum(1 for t in taken if at_s <= t < at_s + 1) <= 2
+        assert sum(1 for t in taken if at_s <= t < at_s + 300) <= 240
+
+
 def test_old_age_rotates() -> None:
     async def test() -> None:
         async with FakeVenue().run() as venue, running(venue, rotate_after_s=0.5) as run:
@@ -183,9 +201,44 @@ def test_an_announced_shutdown_rotates_at_once() -> None:
     async def test() -> None:
         async with FakeVenue().run() as venue, running(venue) as run:
             await until(lambda: run.frames() > 2)
-            await venue.sockets[0].send('{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}')
-            await until(lambda: run.disconnects() == ["rotation"])
+            await venue.sockets[0].send(SHUTDOWN)
+            await until(lambda: run.disconnects() == ["shutdown"])
             assert run.connects()[1] == ("rotation", True)
+
+    drive(test)
+
+
+def test_a_shutdown_announced_to_a_replacement_is_not_forgotten() -> None:
+    async def test() -> None:
+        async with FakeVenue().run() as venue, running(venue) as run:
+            await until(lambda: run.frames() > 2)
+            run.feed.rotate(run.feed.connections[0].conn)
+            await until(lambda: len(venue.sockets) == 2)
+            await venue.sockets[1].send(SHUTDOWN)  # while both are open
+            assert run.disconnects() == []
+            await until(lambda: run.disconnects() == ["rotation", "shutdown"])
+            assert run.connects() == [("start", False), ("rotation", True), ("rotation", True)]
+
+    drive(test)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "least_s"),
+    [(429, "Retry-After: 7\r\n", 7.0), (418, "", BANNED_WAIT_S), (403, "", BANNED_WAIT_S), (503, "", 0.0)],
+)
+def test_a_refused_handshake_holds_everybody_back_at_that_address(status: int, header: str, least_s: float) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} No\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+
+    async def test() -> None:
+        venue = FakeVenue()
+        async with tcp_server(refuse) as venue.port, running(venue) as run:
+            await until(lambda: run.failures() >= 1)
+            wait_s = run.attempts.wait_s(time.monotonic())
+            assert least_s - 5 < wait_s <= max(least_s, 1.0)
+            assert run.refusals(status) == (1 if least_s else 0)
 
     drive(test)
 
