@@ -1,4 +1,9 @@
-"""The market's events as frames of USD-M's streams, at their paces."""
+"""The market's events as frames of USD-M's streams, at their paces.
+
+The market changes its book every 100 ms, so what is due in between waits for the next of these, or where none comes for
+the end of the second. Aggregates are sent as they are made, while the venue gathers for 100 ms and merges those of one
+price and side.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +20,38 @@ from simulator.publisher import current_bar
 from simulator.usdm import wire
 
 PARTIAL_LEVELS = (5, 10, 20)
-SLOWER_US = {"@depth": 250_000, "@depth@500ms": 500_000}
+SLOWER_US = {"": 250_000, "@500ms": 500_000}
+"""Paces of books beside that of `@100ms`, by the end of their streams' names."""
+KLINES_US = 250_000
 ALL_MARK_PRICES = ("!markPrice@arr@1s", "!markPrice@arr")
 ALL_BEST, CONTRACTS = "!bookTicker", "!contractInfo"
 CONTRACTS_EVERY_MIN = 10
 UPDATES_KEPT = 50_000
 
 
-class Slower:
-    """A depth stream with a pace of its own: changes gathered, its events chained by `pu`."""
+class Pace:
+    """Every so often, on average: what comes a little late does not put off the next."""
 
-    def __init__(self, name: str, every_us: int) -> None:
-        self.name = name
+    def __init__(self, every_us: int) -> None:
         self.every_us = every_us
-        self.previous = self.first_id = 0
         self.due_us = 0
+
+    def due(self, time_us: int) -> bool:
+        return time_us >= self.due_us
+
+    def told(self, time_us: int) -> None:
+        late_us = time_us - self.due_us
+        self.due_us = time_us + self.every_us - (late_us if late_us < self.every_us else 0)
+
+
+class Slower:
+    """Depth streams with a pace of their own, changes and whole tops: changes gathered, events chained by `pu`."""
+
+    def __init__(self, low: str, suffix: str, every_us: int) -> None:
+        self.name = f"{low}@depth{suffix}"
+        self.partial = partial_names(low, suffix)
+        self.pace = Pace(every_us)
+        self.previous = self.first_id = 0
         self.keys: tuple[set[int], set[int]] = (set(), set())
 
     def add(self, depth: Depth) -> None:
@@ -44,10 +66,16 @@ class Slower:
         bids = tuple((p, market.bids.get(-p)) for p in sorted(self.keys[0], reverse=True))
         asks = tuple((p, market.asks.get(p)) for p in sorted(self.keys[1]))
         depth, previous = Depth(self.first_id, last_id, time_us, bids, asks), self.previous
-        self.previous, self.first_id, self.due_us = last_id, 0, time_us + self.every_us
+        self.previous, self.first_id = last_id, 0
+        self.pace.told(time_us)
         for keys in self.keys:
             keys.clear()
         return depth, previous
+
+
+def partial_names(low: str, suffix: str) -> tuple[tuple[int, str], ...]:
+    """(levels, stream) of the books' tops of one pace."""
+    return tuple((count, f"{low}@depth{count}{suffix}") for count in PARTIAL_LEVELS)
 
 
 def trade_frames(market: SymbolMarket, trades: Sequence[Trade]) -> Iterator[bytes]:
@@ -68,17 +96,15 @@ class Names:
         self.agg_trade = f"{low}@aggTrade"
         self.book_ticker = f"{low}@bookTicker"
         self.depth = f"{low}@depth@100ms"
-        self.slower = tuple(Slower(low + suffix, every_us) for suffix, every_us in SLOWER_US.items())
-        self.partial = tuple((count, f"{low}@depth{count}@100ms") for count in PARTIAL_LEVELS)
-        self.slow_partial = tuple(
-            (count, f"{low}@depth{count}{suffix}") for count in PARTIAL_LEVELS for suffix in ("", "@500ms")
-        )
+        self.slower = tuple(Slower(low, suffix, every_us) for suffix, every_us in SLOWER_US.items())
+        self.partial = partial_names(low, "@100ms")
         self.ticker = f"{low}@ticker"
         self.mini_ticker = f"{low}@miniTicker"
         self.mark_price = f"{low}@markPrice@1s"
         self.slow_mark_price = f"{low}@markPrice"
         self.force_order = f"{low}@forceOrder"
         self.klines = tuple((interval, f"{low}@kline_{interval}") for interval in INTERVALS if interval != "1s")
+        self.klines_pace = Pace(KLINES_US)
         self.told_klines: dict[str, int] = {}
         self.previous = 0
         self.updates: deque[tuple[int, int, int, int]] = deque(maxlen=UPDATES_KEPT)
@@ -131,16 +157,18 @@ class Publisher:
         self._partial(market, depth, previous, names.partial)
         for slower in names.slower:
             slower.add(depth)
-            if depth.time_us >= slower.due_us:
+            if slower.pace.due(depth.time_us):
                 self._slower(market, slower, depth.last_id, depth.time_us)
+        self._open_klines(market, names, depth.time_us)
 
     def _slower(self, market: SymbolMarket, slower: Slower, last_id: int, time_us: int) -> None:
         depth, previous = slower.take(market, last_id, time_us)
         if slower.name in self.hub.subscribers:
             self.send(slower.name, wire.depth_update(market, depth, previous))
+        self._partial(market, depth, previous, slower.partial)
 
     def on_slow_depth(self, market: SymbolMarket, depth: Depth) -> None:
-        self._partial(market, depth, depth.first_id - 1, self.of(market).slow_partial)
+        """No stream here has this pace."""
 
     def _partial(self, market: SymbolMarket, depth: Depth, previous: int, names: Iterable[tuple[int, str]]) -> None:
         for count, name in names:
@@ -160,19 +188,29 @@ class Publisher:
                 self.send(name, wire.kline(market, whole, interval, time_us, closed=True))
 
     def on_second(self, market: SymbolMarket, time_us: int) -> None:
-        names, subscribers = self.of(market), self.hub.subscribers
+        names = self.of(market)
         for slower in names.slower:
-            if slower.first_id and market.update_id == market.flushed_id:
+            if slower.first_id and market.update_id == market.flushed_id and slower.pace.due(time_us):
                 self._slower(market, slower, market.flushed_id, time_us)
-        for interval, name in names.klines:
-            if name in subscribers and market.bar.count and names.told_klines.get(interval) != market.trade_id:
-                names.told_klines[interval] = market.trade_id
-                bar = current_bar(market, interval)
-                self.send(name, wire.kline(market, bar, interval, time_us, closed=False))
-        if ALL_BEST in subscribers and time_us // 1_000_000 % 5 == 0:
+        self._open_klines(market, names, time_us)
+        if ALL_BEST in self.hub.subscribers and time_us // 1_000_000 % 5 == 0:
             self.send(ALL_BEST, wire.book_ticker(market, time_us))
         self._contract(market, names, time_us)
         self._tickers(market, names, time_us)
+
+    def _open_klines(self, market: SymbolMarket, names: Names, time_us: int) -> None:
+        """Candles with trades that were not told of yet."""
+        if not names.klines_pace.due(time_us):
+            return
+        told = False
+        for interval, name in names.klines:
+            if name in self.hub.subscribers and names.told_klines.get(interval) != market.trade_id and market.bar.count:
+                names.told_klines[interval] = market.trade_id
+                bar = current_bar(market, interval)
+                self.send(name, wire.kline(market, bar, interval, time_us, closed=False))
+                told = True
+        if told:
+            names.klines_pace.told(time_us)
 
     def _contract(self, market: SymbolMarket, names: Names, time_us: int) -> None:
         third = time_us // 1_000_000 % 3 == 0

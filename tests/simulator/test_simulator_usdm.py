@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,63 @@ def test_a_ban_as_it_is_told(venue: Venue) -> None:
         assert (reply.status, json.loads(reply.body)["code"]) == (418, -1003)
         assert {name for name, _ in reply.headers} == headers
         assert "banned until 100000000000000" in json.loads(reply.body)["msg"]
+
+
+# --- paces ------------------------------------------------------------------------------------------------------------
+
+
+def heard(venue: Venue, route: str, streams: list[str], seconds: float) -> dict[str, list[Any]]:
+    """Payloads of the streams, in order."""
+    client = venue.open(f"/{route}/stream")
+    client.send({"method": "SUBSCRIBE", "params": streams, "id": 1})
+    client.texts()
+    venue.advance(seconds)
+    found: dict[str, list[Any]] = {stream: [] for stream in streams}
+    for told in client.take():
+        found[told["stream"]].append(told["data"])
+    return found
+
+
+def spacings_ms(payloads: list[Any]) -> list[int]:
+    return [after["E"] - before["E"] for before, after in itertools.pairwise(payloads)]
+
+
+@pytest.mark.parametrize(("suffix", "every_ms"), [("@100ms", 100), ("", 250), ("@500ms", 500)])
+def test_books_come_at_the_pace_of_their_name(venue: Venue, suffix: str, every_ms: int) -> None:
+    streams = [f"btcusdt@depth{levels}{suffix}" for levels in ("", 5, 10, 20)]
+    found = heard(venue, "public", streams, 30.0)
+    changes = found[streams[0]]
+    assert min(spacings_ms(changes)) >= every_ms - 50
+    assert 30_000 / every_ms * 0.95 <= len(changes) <= 30_000 / every_ms + 1
+    assert all(before["u"] == after["pu"] for before, after in itertools.pairwise(changes))
+    for stream, levels in zip(streams[1:], (5, 10, 20), strict=True):
+        assert [(top["E"], top["U"], top["u"], top["pu"]) for top in found[stream]] == [
+            (change["E"], change["U"], change["u"], change["pu"]) for change in changes
+        ]
+        assert {len(top[side]) for top in found[stream] for side in "ba"} == {levels}
+
+
+def test_the_slower_changes_lead_to_the_same_book(venue: Venue) -> None:
+    streams = [f"btcusdt@depth{suffix}" for suffix in ("@100ms", "", "@500ms")]
+    books: list[dict[str, str]] = []
+    found = heard(venue, "public", streams, 20.0)
+    ends = set.intersection(*({event["u"] for event in found[stream]} for stream in streams))
+    for stream in streams:
+        book: dict[str, str] = {}
+        for event in found[stream]:
+            if event["u"] <= max(ends):
+                book |= {f"{side}{price}": amount for side in "ba" for price, amount in event[side]}
+        books.append(book)
+    assert len(ends) > 10
+    assert books[0] == books[1] == books[2]
+
+
+def test_open_candles_come_four_times_a_second_with_each_trade_told(venue: Venue) -> None:
+    found = heard(venue, "market", ["btcusdt@kline_1m", "btcusdt@aggTrade"], 50.0)
+    candles = [told for told in found["btcusdt@kline_1m"] if not told["k"]["x"]]
+    assert min(spacings_ms(candles)) >= 200
+    assert len(candles) > 100, "once a second would be 50"
+    last = [told["l"] for told in found["btcusdt@aggTrade"]]
+    assert all(told["k"]["L"] in last for told in candles)
+    assert candles[-1]["k"]["L"] == max(number for number, told in zip(last, found["btcusdt@aggTrade"], strict=True)
+                                        if told["E"] <= candles[-1]["E"])  # fmt: skip
