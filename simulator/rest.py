@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from simulator import wire
 from simulator.market.candles import DAY_MS, FIXED_MS, INTERVALS, Bar, next_open_time, open_time, resample
 from simulator.market.market import Market
-from simulator.market.symbol import SymbolMarket, Trade
+from simulator.market.symbol import Agg, SymbolMarket, Trade
 from simulator.market.ticker import Day, day_of
 from simulator.publisher import second_bar
 from simulator.rest_params import ApiError, Query, exchange_info, invalid_symbol, symbol_info
@@ -106,22 +106,24 @@ class SyntheticRest:
         return self.store.trades(self.store.saved[market.instrument.symbol].number, from_id, limit)
 
     def agg_trades(self, query: Query) -> str:
+        instrument = self.symbol(query).instrument
+        return "[" + ",".join(wire.rest_agg_trade(instrument, agg) for agg in self.aggs(query)) + "]"
+
+    def aggs(self, query: Query) -> list[Agg]:
+        """Aggregates from an id on, from disk where memory does not reach back so far; or of a stretch of time."""
         market = self.symbol(query)
         limit = query.limit(500, ROWS_MAX)
         from_id, start, end = query.number("fromId"), query.number("startTime"), query.number("endTime")
         if from_id is not None and (not market.aggs or from_id < market.aggs[0].id):
-            number = self.store.saved[market.instrument.symbol].number
-            found = self.store.aggs(number, from_id, limit)
-        elif from_id is not None:
-            found = [agg for agg in market.aggs if agg.id >= from_id][:limit]
-        else:
-            found = [
-                agg
-                for agg in market.aggs
-                if (start is None or agg.time_us >= start * 1000) and (end is None or agg.time_us < (end + 1) * 1000)
-            ]
-            found = found[:limit] if start is not None else found[-limit:]
-        return "[" + ",".join(wire.rest_agg_trade(market.instrument, agg) for agg in found) + "]"
+            return self.store.aggs(self.store.saved[market.instrument.symbol].number, from_id, limit)
+        if from_id is not None:
+            return [agg for agg in market.aggs if agg.id >= from_id][:limit]
+        found = [
+            agg
+            for agg in market.aggs
+            if (start is None or agg.time_us >= start * 1000) and (end is None or agg.time_us < (end + 1) * 1000)
+        ]
+        return found[:limit] if start is not None else found[-limit:]
 
     def klines(self, query: Query) -> str:
         market = self.symbol(query)

@@ -152,14 +152,13 @@ class Endpoints(SyntheticRest):
         return [item for item in found if wire.trade_id(item) >= wire_id][:limit]
 
     def agg_trades(self, query: Query) -> str:
-        rows = []
-        i = self.symbol(query).instrument
-        for agg in json.loads(super().agg_trades(query)):
-            row = {**agg, "f": agg["f"] + wire.skipped(agg["a"]), "l": agg["l"] + wire.skipped(agg["a"])}
-            row["p"], row["q"] = (_cut(agg[name], places) for name, places in zip("pq", wire.digits(i), strict=True))
-            row.pop("M")
-            rows.append({**row, "nq": row["q"]})
-        return _json(rows).decode()
+        market = self.symbol(query)
+        return _json(
+            [
+                {name: value for name, value in json.loads(wire.agg_trade(market, agg)).items() if name in AGG_NAMES}
+                for agg in self.aggs(query)
+            ]
+        ).decode()
 
     def klines(self, query: Query) -> str:
         market = self.symbol(query)
@@ -295,6 +294,7 @@ class Endpoints(SyntheticRest):
         return _json(rows)
 
 
+AGG_NAMES = ("a", "p", "q", "nq", "f", "l", "T", "m")
 TICKER_NAMES = {
     "symbol": "s", "priceChange": "p", "priceChangePercent": "P", "weightedAvgPrice": "w", "lastPrice": "c",
     "lastQty": "Q", "openPrice": "o", "highPrice": "h", "lowPrice": "l", "volume": "v", "quoteVolume": "q",
@@ -310,11 +310,6 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _cut(text: str, places: int) -> str:
-    """Eight decimals to fewer; what is cut off is zeros."""
-    return text[: len(text) - 8 + places - (0 if places else 1)]
-
-
 def _trades(market: SymbolMarket, trades: list[Trade]) -> str:
     i = market.instrument
     return _json(
@@ -326,6 +321,7 @@ def _trades(market: SymbolMarket, trades: list[Trade]) -> str:
                 "quoteQty": fixed(item.price * item.qty * i.tick_e8 * i.step_e8 // E8, 2),
                 "time": item.time_us // 1000,
                 "isBuyerMaker": item.buyer_is_maker,
+                "isRPITrade": wire.is_rpi(item.agg_id),
             }
             for item in trades
         ]

@@ -21,6 +21,7 @@ from simulator.usdm.instruments import pair_of
 IDS_APART = 13
 SPECIAL_EVERY = 61
 """After so many aggregates comes a trade of the insurance fund or of deleveraging."""
+RPI_EVERY = 40
 FUTURE = 1
 """`st` of USD-M; COIN-M has 2."""
 
@@ -120,9 +121,14 @@ def special_trade(market: SymbolMarket, after: Trade) -> bytes:
     return _trade(market.instrument, number, ticks, after.qty, kind, after.time_us, after.buyer_is_maker)
 
 
+def is_rpi(agg_id: int) -> bool:
+    """Whether an aggregate's trades were against retail price improvement orders: all of them or none."""
+    return agg_id % RPI_EVERY == 0
+
+
 def normal_qty(item: Agg) -> int:
-    """Without what retail price improvement orders took part with: in one aggregate of forty, half."""
-    return item.qty // 2 if item.id % 40 == 0 else item.qty
+    """Without what was traded against those orders."""
+    return 0 if is_rpi(item.id) else item.qty
 
 
 def agg_trade(market: SymbolMarket, item: Agg) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,28 @@ def test_open_candles_come_four_times_a_second_with_each_trade_told(venue: Venue
     assert all(told["k"]["L"] in last for told in candles)
     assert candles[-1]["k"]["L"] == max(number for number, told in zip(last, found["btcusdt@aggTrade"], strict=True)
                                         if told["E"] <= candles[-1]["E"])  # fmt: skip
+
+
+# --- REST -------------------------------------------------------------------------------------------------------------
+
+
+def test_rest_says_of_trades_what_the_streams_say(venue: Venue) -> None:
+    """With those against retail price improvement orders left out of `nq`, and named one by one."""
+    found = heard(venue, "market", ["btcusdt@aggTrade"], 60.0)["btcusdt@aggTrade"][100:]  # held, not yet on disk
+
+    def ask(name: str, first: int) -> list[dict[str, Any]]:
+        query = {"symbol": "BTCUSDT", "fromId": str(first), "limit": "1000"}
+        reply = asyncio.run(venue.dialect.rest(Request("GET", f"/fapi/v1/{name}", query, b"", "ip")))
+        rows: list[dict[str, Any]] = json.loads(reply.body)
+        return rows
+
+    aggs = ask("aggTrades", found[0]["a"])
+    assert aggs == [{name: told[name] for name in ("a", "p", "q", "nq", "f", "l", "T", "m")} for told in found[:1000]]
+    trades = ask("historicalTrades", found[0]["f"])
+    assert any(row["isRPITrade"] for row in trades)
+    whole = [told for told in aggs if told["l"] <= trades[-1]["id"]]
+    assert len(whole) > 100
+    for told in whole:
+        parts = [row for row in trades if told["f"] <= row["id"] <= told["l"]]
+        assert Decimal(told["q"]) == sum(Decimal(row["qty"]) for row in parts)
+        assert Decimal(told["nq"]) == sum(Decimal(row["qty"]) for row in parts if not row["isRPITrade"])

@@ -300,7 +300,7 @@ REST = [
         ("okx/any/rest_funding_rate_history.docs.jsonl",),
     ),
 ]
-REST_NEWER = {"nq", "markPrice", "seqId", "oiUsd", "source", "method", "formulaType", "upcChg"}
+REST_NEWER = {"nq", "isRPITrade", "markPrice", "seqId", "oiUsd", "source", "method", "formulaType", "upcChg"}
 
 
 @pytest.mark.parametrize(("venue", "path", "query", "names"), REST)
