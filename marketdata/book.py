@@ -45,7 +45,7 @@ class BookSide:
 
     __slots__ = (
         "_far", "_limit", "_near", "_near_keys", "_pending", "_window", "_window_fill", "_window_max", "edge",
-        "edge_price", "is_bid", "levels_max", "scale",
+        "edge_price", "is_bid", "levels_max", "scale", "trimmed",
     )  # fmt: skip
 
     def __init__(self, is_bid: bool, levels_max: int, window: int) -> None:
@@ -66,6 +66,8 @@ class BookSide:
         """Key of the worst price down to which the side is known complete; inf: all of it."""
         self.edge_price = ""
         """The same as a price: "" unknown, "0" (bids) or "inf" (asks) complete."""
+        self.trimmed = 0
+        """Levels that `keep_best` forgot."""
 
     def __len__(self) -> int:
         return len(self._near) + len(self._all_far())
@@ -162,9 +164,11 @@ class BookSide:
         if count < depth:
             self.edge, self.edge_price = inf, "0" if self.is_bid else "inf"
             return
-        while count > depth and self._far:
-            del self._far[max(self._far)]
-            count -= 1
+        if count > depth:
+            self.trimmed += count - depth
+            while count > depth and self._far:
+                del self._far[max(self._far)]
+                count -= 1
         if not self._far:
             del self._near_keys[depth:], self._near[depth:]
             self._limit = inf
@@ -312,6 +316,11 @@ class LevelBook:
         """See `BookSide.keep_best`; for venues whose stream covers the best `depth` levels a side."""
         self.bids.keep_best(depth)
         self.asks.keep_best(depth)
+
+    def take_trimmed(self) -> int:
+        """How many levels `keep_best` forgot since this was asked last."""
+        trimmed, self.bids.trimmed, self.asks.trimmed = self.bids.trimmed + self.asks.trimmed, 0, 0
+        return trimmed
 
     def replace(self, bids: Sequence[Level], asks: Sequence[Level], limit: int = 0) -> None:
         """The book becomes a snapshot of at most `limit` levels a side (0: not known).

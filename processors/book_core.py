@@ -304,6 +304,8 @@ class LiveBook:
         if not 0 <= value.venue_time_us < TIME_MAX_US:
             raise ImplausibleValue(f"the venue's clock is at {value.venue_time_us} us")
         self.clock_us = max(self.clock_us, value.venue_time_us)
+        if self.levels.take_trimmed():  # usual where the venue leaves it to us, else a sign that it does
+            self.count(f"levels_trimmed_{self.name.exchange}")
         out: list[Output] = []
         self._ask_if_waiting(source.timestamp_ms, out)
         self._publish(source.timestamp_ms, h.recv_ns, out)

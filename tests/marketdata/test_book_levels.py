@@ -241,6 +241,7 @@ def test_a_book_kept_at_a_depth_holds_the_best_levels_and_knows_how_far(
             naive[price] = size
             if not size:
                 del naive[price]
+        assert book.take_trimmed() == max(len(naive) - depth, 0)
         naive = dict(sorted(naive.items())[:depth])
         assert book.asks.levels(0) == [(str(p), str(s)) for p, s in naive.items()]
         assert book.asks.edge_price == (str(max(naive)) if len(naive) == depth else "inf")

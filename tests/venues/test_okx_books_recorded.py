@@ -230,12 +230,14 @@ def test_two_connections_carry_one_book() -> None:
     assert books[-1].bids[0] == ("99", "0.09")
 
 
-def test_levels_beyond_the_depth_of_the_stream_are_forgotten() -> None:
+def test_levels_beyond_the_depth_of_the_stream_are_forgotten_and_counted() -> None:
     depth = find_venue("okx", "perp").book_depth
     bids = [(str(10_000 - n), "1") for n in range(depth)]
     better = [(str(10_001 + n), "1") for n in range(3)]
     log = swap_log(frame("snapshot", -1, 10, bids, [("20000", "1")]), frame("update", 10, 15, better))
-    book, _ = live_book(key="okx.perp.BTC-USDT-SWAP")
+    book, events = live_book(key="okx.perp.BTC-USDT-SWAP")
     run(book, log.records)
     assert len(book.levels.bids) == depth
+    run(book, [log.heartbeat(), log.heartbeat()])
+    assert events.count("levels_trimmed_okx") == 1
     assert book.levels.bids.levels(0)[-1][0] == bids[-4][0]
