@@ -18,11 +18,11 @@ BANNED_WAIT_S = 120.0
 
 
 class WeightBudget:
-    """Weight spent in the last `window_s`, and the venue's orders to wait."""
+    """Weight spent in the last `window_s`, and the venue's orders to wait. A share below 1 makes 1 in a longer time."""
 
     def __init__(self, weight: int, share: float, window_s: float = 60.0) -> None:
         self.allowed = max(1, int(weight * share))
-        self.window_s = window_s
+        self.window_s = window_s / min(1.0, weight * share)
         self.blocked_until_s = 0.0
         self._spent: deque[tuple[float, int]] = deque()
         self._sum = 0

@@ -2,7 +2,8 @@
 
 Each pool is a sorted set of what was spent, by the time of Redis' own clock; a script looks at the sliding window and
 pays in one step, so that pods cannot overdraw it together. A venue's order to wait is a key with that lifetime, read by
-every pod. While Redis is away each pod takes its part (share / shards) by its own count, and says so.
+every pod. While Redis is away each pod takes its part (share / shards) by its own count, and says so. What a pod knows
+by itself holds whatever Redis says, which may have been restarted: the orders it got, and what it spent.
 """
 
 from __future__ import annotations
@@ -99,6 +100,9 @@ class SharedLedger:
         self._allowed = {name: max(1, int(pool.weight * share)) for name, pool in pools.items()}
         self._window_ms = {name: int(pool.window_s * 1000) for name, pool in pools.items()}
         self._local = local
+        self._own = LocalLedger(pools, share)
+        self._orders: dict[str, float] = {}
+        """Orders to wait that Redis was not told: key -> until when (monotonic)."""
         self._metrics = metrics
         self._numbers = itertools.count(time.time_ns())
         self._reserve = redis.register_script(RESERVE)
@@ -109,13 +113,21 @@ class SharedLedger:
         """Redis does not answer: this pod keeps to its own part."""
 
     async def reserve(self, pool: str, weight: int, share: float) -> float:
+        await self._repeat_orders()
+        wait_s = self._own.pools[pool].wait_s(weight, time.monotonic(), share)
+        if wait_s > 0:
+            return wait_s
         allowed = max(1, int(self._allowed[pool] * share))
         keys = [self._key(pool), self._key(pool, "block"), f"{self._place}:block"]
         wait_ms = await self._call(self._reserve, keys, [weight, self._window_ms[pool], allowed, self._unique()])
         if wait_ms is None:
-            return await self._local.reserve(pool, weight, share)
+            wait_s = await self._local.reserve(pool, weight, share)
+            if wait_s <= 0:
+                self._own.pools[pool].spend(weight, time.monotonic())
+            return wait_s
         if wait_ms <= 0:
-            self._local.pools[pool].spend(weight, time.monotonic())  # should Redis go away, this counts
+            for ledger in (self._own, self._local):  # should Redis go away or come back empty, this counts
+                ledger.pools[pool].spend(weight, time.monotonic())
         return wait_ms / 1000
 
     async def observe(self, pool: str, used_weight: int) -> None:
@@ -124,9 +136,20 @@ class SharedLedger:
             await self._local.observe(pool, used_weight)
 
     async def block(self, pool: str | None, wait_s: float) -> None:
-        await self._local.block(pool, wait_s)
+        for ledger in (self._own, self._local):
+            await ledger.block(pool, wait_s)
         key = f"{self._place}:block" if pool is None else self._key(pool, "block")
-        await self._call(self._block, [key], [max(1, int(wait_s * 1000))])
+        until_s = time.monotonic() + wait_s
+        if await self._call(self._block, [key], [max(1, int(wait_s * 1000))]) is None:
+            self._orders[key] = max(until_s, self._orders.get(key, 0.0))
+
+    async def _repeat_orders(self) -> None:
+        """Once Redis is back, the other pods must know too."""
+        orders, self._orders = self._orders, {}
+        for key, until_s in orders.items():
+            left_ms = int((until_s - time.monotonic()) * 1000)
+            if left_ms > 0 and await self._call(self._block, [key], [left_ms]) is None:
+                self._orders[key] = until_s
 
     def _key(self, pool: str, what: str = "spent") -> str:
         return f"{self._place}:{pool or '-'}:{what}"

@@ -46,6 +46,18 @@ def test_budget_holds_in_any_minute(requests: list[tuple[float, int]]) -> None:
         assert sum(w for t, w in spent if at_s - 60 < t <= at_s) <= 510
 
 
+@pytest.mark.parametrize("pods", [2, 8, 40])
+def test_pods_that_divide_a_small_pool_stay_within_it_together(pods: int) -> None:
+    budgets, now_s, spent = [WeightBudget(5, 0.85 / pods, 2.0) for _ in range(pods)], 0.0, []
+    while now_s < 60:
+        for budget in budgets:
+            if budget.wait_s(1, now_s) <= 0:
+                budget.spend(1, now_s)
+                spent.append(now_s)
+        now_s += 0.25
+    assert len(spent) <= pods + 5 / 2.0 * 60 * 0.85
+
+
 def test_budget_says_when_there_is_room_again() -> None:
     budget = WeightBudget(100, 1.0)
     budget.spend(60, 0.0)

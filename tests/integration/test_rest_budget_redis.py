@@ -30,6 +30,7 @@ class Pod:
 
     def __init__(self, url: str, place: str, number: int, shards: int, share: float = 1.0) -> None:
         self.redis = connect(url)
+        self.place = place
         self.metrics = Metrics()
         self.local = LocalLedger(POOLS, share, shards)
         self.ledger = SharedLedger(self.redis, place, f"pod-{number}", POOLS, share, self.local, self.metrics)
@@ -167,12 +168,32 @@ def test_without_redis_each_pod_keeps_to_its_part_and_comes_back(
             assert await one.pools.reserve(request(2, "heavy")) == 0  # five in all, three spent
             assert not one.is_alone()
             assert await one.pools.reserve(request(1, "heavy")) > 0
+            assert await two.pools.reserve(request(1)) > REFUSED_WAIT_S - 2
+            assert await one.pools.reserve(request(1)) > REFUSED_WAIT_S - 2  # what only the second pod knew
 
     with caplog.at_level("INFO"):
         drive(test)
     said = [r.message for r in caplog.records]
     assert sum("keeps to its own part" in text for text in said) == 2
     assert sum("shared again" in text for text in said) >= 1
+
+
+def test_a_redis_that_comes_back_empty_takes_back_no_order_and_no_weight(redis_url: str) -> None:
+    async def test() -> None:
+        async with pods(redis_url, 1) as (pod,):
+
+            async def empty() -> None:
+                keys = [key async for key in pod.redis.scan_iter(f"{pod.place}*")]
+                assert await pod.redis.delete(*keys) >= 1
+
+            assert await pod.pools.reserve(request(10, "heavy")) == 0
+            await empty()
+            assert 50 < await pod.pools.reserve(request(1, "heavy")) <= 60
+            assert await pod.pools.refused(request(1), 418, 3600.0, None) == 3600.0
+            await empty()
+            assert await pod.pools.reserve(request(1)) > 3590
+
+    drive(test)
 
 
 @pytest.mark.parametrize(
