@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from simulator.market.instruments import E8, Contract, Instrument, digest
-from simulator.market.listing import list_instrument, places, reference_e8, tick_near, worth
+from simulator.market.listing import list_instrument, option_share, places, reference_e8, tick_near, worth
 from simulator.market.reference import coin_factor
 
 NAME = re.compile(
@@ -127,13 +126,6 @@ def _option(index: int, symbol: str, listing: Listing, seed: int) -> Instrument:
     )  # fmt: skip
     contract = Contract("option", False, E8, listing.expiry_ms, listing.strike_e8, listing.is_call)
     return replace(made, fair_at=ticks_at, contract=contract)
-
-
-def option_share(spot: float, strike: float, is_call: bool) -> float:
-    """An option's price as a share of the coin's: intrinsic value, and time value that fades away from the strike."""
-    away = (spot - strike) / spot
-    intrinsic = max(0.0, away if is_call else -away)
-    return intrinsic + 0.03 + 0.04 * math.exp(-((away / 0.25) ** 2))
 
 
 def settlement_currency(listing: Listing) -> str:

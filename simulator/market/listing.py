@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 from simulator.market.instruments import E8, Instrument, digest, make_instrument
@@ -80,6 +81,13 @@ def list_instrument(
 def worth(dollars: int, price_e8: int, step_e8: int) -> int:
     """Steps of an order worth about so many dollars."""
     return dollars * E8 * E8 // (price_e8 * step_e8)
+
+
+def option_share(spot: float, strike: float, is_call: bool) -> float:
+    """An option's price as a share of the coin's: intrinsic value, and time value that fades away from the strike."""
+    away = (spot - strike) / spot
+    intrinsic = max(0.0, away if is_call else -away)
+    return intrinsic + 0.03 + 0.04 * math.exp(-((away / 0.25) ** 2))
 
 
 def limit_depth(market: SymbolMarket) -> None:

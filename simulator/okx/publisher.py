@@ -20,7 +20,7 @@ from simulator.market.ticker import Day, day_of
 from simulator.market.view import Levels, TopView
 from simulator.okx import wire
 from simulator.okx.bars import BARS, SIZES_MS, opened_ms, whole
-from simulator.okx.instruments import describe, family_of, kind_of
+from simulator.okx.instruments import describe, index_of, kind_of
 
 IDS_APART = 7
 KEEP_ALIVE_US = 60_000_000
@@ -44,9 +44,10 @@ class Names:
         self.mark = f"mark-price:{symbol}"
         self.funding = f"funding-rate:{symbol}"
         self.interest = f"open-interest:{symbol}"
-        self.index = f"index-tickers:{family_of(symbol)}"
+        self.index_name = index_of(symbol)
+        self.index = f"index-tickers:{self.index_name}"
         self.mark_candle = f"mark-price-candle1m:{symbol}"
-        self.index_candle = f"index-candle1m:{family_of(symbol)}"
+        self.index_candle = f"index-candle1m:{self.index_name}"
         self.candles = tuple((bar, f"candle{bar}", f"candle{bar}:{symbol}") for bar in BARS)
         self.liquidations = f"liquidation-orders:{kind_of(symbol)}"
         self.view: TopView | None = None
@@ -68,8 +69,10 @@ class Publisher:
         self.market = market
         self.names = {symbol: Names(symbol) for symbol in market.symbols}
         self.indexes: dict[str, SymbolMarket] = {}
+        """Each index, and whose ticks it is told in: not an option's, which is priced in the coin."""
         for each in market.order:
-            self.indexes.setdefault(family_of(each.instrument.symbol), each)
+            if kind_of(each.instrument.symbol) != "OPTION":
+                self.indexes.setdefault(self.of(each).index_name, each)
         self.days: dict[str, Day] = {}
         self.liquidations = Liquidations()
 
@@ -231,10 +234,9 @@ class Publisher:
                 made = whole(bar, opened, (*market.bars, market.bar)) if bar != "1m" else market.bar
                 self.send(stream, wire.candle(market, channel, made or market.bar, closed=False))
         self._price_candles(market, names, market.bar.open_ms, time_us, closed=False)
-        if names.index in subscribers and self.indexes[family_of(market.instrument.symbol)] is market:
-            index = family_of(market.instrument.symbol)
-            row = wire.index_row(market, index, time_us)
-            self.send(names.index, wire.frame("index-tickers", "instId", index, f"[{row}]"))
+        if names.index in subscribers and self.indexes.get(names.index_name) is market:
+            row = wire.index_row(market, names.index_name, time_us)
+            self.send(names.index, wire.frame("index-tickers", "instId", names.index_name, f"[{row}]"))
         if market.instrument.contract is not None:
             self._contract(market, names, time_us)
 
@@ -270,7 +272,7 @@ class Publisher:
             self.send(
                 names.mark_candle, wire.price_candle("mark-price-candle1m", i.symbol, opened, values, closed=closed)
             )
-        if names.index_candle in subscribers and self.indexes[family_of(i.symbol)] is market:
+        if names.index_candle in subscribers and self.indexes.get(names.index_name) is market:
             values = [wire.px(i, round(derivatives.index_ticks(market, at))) for at in times]
-            family = family_of(i.symbol)
-            self.send(names.index_candle, wire.price_candle("index-candle1m", family, opened, values, closed=closed))
+            candle = wire.price_candle("index-candle1m", names.index_name, opened, values, closed=closed)
+            self.send(names.index_candle, candle)

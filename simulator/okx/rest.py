@@ -15,11 +15,12 @@ from simulator.market.symbol import SymbolMarket
 from simulator.market.ticker import Day, day_of
 from simulator.okx import wire
 from simulator.okx.bars import BARS, SIZES_MS, several
-from simulator.okx.instruments import describe, kind_of, number
+from simulator.okx.instruments import describe, family_of, index_of, kind_of, number
 from simulator.okx.publisher import Publisher
 from simulator.okx.quotas import RUBIK
 from simulator.rest_params import ApiError
 
+OF_STATISTICS = ("SWAP", "FUTURES")
 PERIODS_MS = {"5m": 5 * MINUTE_MS, "1H": HOUR_MS, "1D": DAY_MS}
 
 
@@ -59,8 +60,8 @@ class Endpoints:
         self.paths: dict[str, Callable[[Arguments], list[Any]]] = {
             "/api/v5/public/time": lambda _: [{"ts": str(self.now_us // 1000)}],
             "/api/v5/public/instruments": self.instruments,
-            "/api/v5/public/open-interest": lambda query: self._by_type(query, wire.interest_row),
-            "/api/v5/public/mark-price": lambda query: self._by_type(query, wire.mark_row),
+            "/api/v5/public/open-interest": lambda query: self._by_type(query, self.in_families, wire.interest_row),
+            "/api/v5/public/mark-price": lambda query: self._by_type(query, self.typed, wire.mark_row),
             "/api/v5/public/funding-rate": self.funding,
             "/api/v5/public/funding-rate-history": self.funding_history,
             "/api/v5/market/books": self.books,
@@ -89,24 +90,38 @@ class Endpoints:
         return found
 
     def typed(self, query: Arguments) -> list[SymbolMarket]:
-        """Of `instType`, one alone where `instId` is given."""
+        """Of `instType`, and of `instFamily` or `uly`; one alone where `instId` is given."""
         kind = query.text("instType")
         if kind not in ("SPOT", "SWAP", "FUTURES", "OPTION", "MARGIN"):
             raise ApiError(51000, "Parameter instType error")
         found = [each for each in self.market.order if kind_of(each.instrument.symbol) == kind]
+        for name, named in (("instFamily", family_of), ("uly", index_of)):
+            if name in query.values:
+                found = [each for each in found if named(each.instrument.symbol) == query.values[name]]
         if "instId" in query.values:
             found = [each for each in found if each is self.symbol(query)]
         return found
 
+    def in_families(self, query: Arguments) -> list[SymbolMarket]:
+        """The same; options are told by family alone."""
+        if query.values.get("instType") == "OPTION" and not {"instFamily", "uly"} & query.values.keys():
+            raise ApiError(50015, "Either parameter uly or instFamily is required")
+        return self.typed(query)
+
     # --- public -------------------------------------------------------------------------------------
 
     def instruments(self, query: Arguments) -> list[Any]:
-        return [describe(each.instrument) for each in self.typed(query)]
+        return [describe(each.instrument) for each in self.in_families(query)]
 
-    def _by_type(self, query: Arguments, row: Callable[[SymbolMarket, int], str]) -> list[Any]:
+    def _by_type(
+        self,
+        query: Arguments,
+        found: Callable[[Arguments], list[SymbolMarket]],
+        row: Callable[[SymbolMarket, int], str],
+    ) -> list[Any]:
         if query.values.get("instType") in ("SPOT", "MARGIN"):
             raise ApiError(51000, "Parameter instType error")
-        return [json.loads(row(each, self.now_us)) for each in self.typed(query)]
+        return [json.loads(row(each, self.now_us)) for each in found(query)]
 
     def swap(self, query: Arguments) -> SymbolMarket:
         market = self.symbol(query)
@@ -217,11 +232,11 @@ class Endpoints:
         """By `instId`, or the first contract of a coin (`ccy`)."""
         if "ccy" not in query.values:
             market = self.symbol(query)
-            if market.instrument.contract is None:
+            if kind_of(market.instrument.symbol) not in OF_STATISTICS:
                 raise ApiError(51000, "Parameter instId error")
             return market
         for each in self.market.order:
-            if each.instrument.contract is not None and each.instrument.base == query.values["ccy"]:
+            if kind_of(each.instrument.symbol) in OF_STATISTICS and each.instrument.base == query.values["ccy"]:
                 return each
         raise ApiError(51000, "Parameter ccy error")
 

@@ -14,7 +14,8 @@ from simulator.market import derivatives
 from simulator.market.candles import Bar
 from simulator.market.derivatives import Liquidation
 from simulator.market.instruments import E8, Instrument
-from simulator.market.listing import fixed, places
+from simulator.market.listing import fixed, places, reference_e8
+from simulator.market.reference import coin_factor
 from simulator.market.symbol import Agg, SymbolMarket, Trade
 from simulator.market.ticker import Day
 from simulator.okx.instruments import family_of, kind_of, number
@@ -132,7 +133,8 @@ def side(item: Trade | Agg) -> str:
 
 
 def volumes(i: Instrument, bar: Bar | Day) -> tuple[str, str, str]:
-    """vol, volCcy, volCcyQuote of a candle. An inverse contract's coins are taken at the mean price."""
+    """vol, volCcy, volCcyQuote of a candle. An inverse contract's coins are taken at the mean price; an option's
+    quote currency is the coin it is priced in."""
     wire = bar.volume * i.step_e8
     contract = i.contract
     if contract is None:
@@ -234,11 +236,19 @@ def funding_row(market: SymbolMarket, time_us: int) -> str:
     )
 
 
+def coin_ticks(market: SymbolMarket, time_us: int) -> float:
+    """The coin's common price in ticks; of options, whose own prices are shares of it, as well."""
+    i = market.instrument
+    if i.contract is None or i.contract.kind != "option":
+        return derivatives.index_ticks(market, time_us)
+    return reference_e8(i.base, market.seed) * coin_factor(market.seed, i.base, time_us) / i.tick_e8
+
+
 def interest(market: SymbolMarket, time_us: int) -> tuple[str, str, str]:
     """Contracts, coins, dollars."""
     i = market.instrument
     steps = derivatives.open_interest(market, time_us)
-    coins, dollars = derivatives.value_e8(market, steps, derivatives.index_ticks(market, time_us))
+    coins, dollars = derivatives.value_e8(market, steps, coin_ticks(market, time_us))
     return sz(i, steps), number(coins), number(dollars)
 
 

@@ -1,4 +1,4 @@
-"""OKX's paces without sockets: keep-alives of books, who follows them, when candles open, liquidations."""
+"""OKX's instruments and paces without sockets: keep-alives of books, when candles open, liquidations, indexes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from simulator.faults import Faults
 from simulator.forms import TEXT, Form
 from simulator.hub import Hub
 from simulator.market.derivatives import Liquidation
+from simulator.market.listing import reference_e8
 from simulator.market.symbol import SymbolMarket
+from simulator.okx import wire
 from simulator.okx.bars import BARS, SIZES_MS, opened_ms
-from simulator.okx.instruments import make_instrument
+from simulator.okx.instruments import describe, make_instrument
 from simulator.okx.publisher import KEEP_ALIVE_US, Publisher
 from simulator.store import Store
 
@@ -94,6 +96,60 @@ def test_one_liquidation_a_second_is_told(venue: tuple[Publisher, SymbolMarket])
     [row] = ear.rows()
     [detail] = row["details"]
     assert (row["instId"], detail["side"], detail["posSide"]) == (NAME, "sell", "long")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "told"),
+    [
+        ("BTC-USDT", ("SPOT", "", "", "", "", "BTC", "")),
+        ("BTC-USDT-SWAP", ("SWAP", "BTC-USDT", "BTC-USDT", "linear", "USDT", "", "")),
+        ("BTC-USD-SWAP", ("SWAP", "BTC-USD", "BTC-USD", "inverse", "BTC", "", "")),
+        ("BTC-USD_UM-SWAP", ("SWAP", "BTC-USD", "BTC-USD_UM", "linear", "USD", "", "")),
+        ("BTC-USD-261225", ("FUTURES", "BTC-USD", "BTC-USD", "inverse", "BTC", "", "1798185600000")),
+        ("BTC-USD_UM-261225", ("FUTURES", "BTC-USD", "BTC-USD_UM", "linear", "USD", "", "1798185600000")),
+        ("ETH-USD-261225-4000.5-P", ("OPTION", "ETH-USD", "ETH-USD", "", "ETH", "", "1798185600000")),
+    ],
+)
+def test_what_a_name_says(symbol: str, told: tuple[str, ...]) -> None:
+    entry = describe(make_instrument(0, symbol, 1))
+    fields = ("instType", "uly", "instFamily", "ctType", "settleCcy", "baseCcy", "expTime")
+    assert tuple(entry[field] for field in fields) == told
+    if entry["instType"] == "OPTION":
+        assert [entry[field] for field in ("stk", "optType", "ctVal", "ctMult", "ctValCcy", "tickSz", "lotSz")] == [
+            "4000.5", "P", "1", "0.1", "ETH", "0.0001", "1",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    ["BTC", "BTCUSDT", "btc-usdt", "BTC-USDT-PERP", "BTC-USDT-261325", "BTC-USD_UM", "BTC-USDT_UM-SWAP",
+     "BTC-USD-SWAP-50000-C", "BTC-USD-261225-50000", "BTC-USD-261225-50000-X", "BTC-USDT-261225-50000-C",
+     "BTC-USD_UM-261225-50000-C"],
+)  # fmt: skip
+def test_names_that_cannot_be(symbol: str) -> None:
+    with pytest.raises(ValueError, match=f"{symbol}|month"):
+        make_instrument(0, symbol, 1)
+
+
+def test_an_index_is_never_told_in_an_options_ticks(tmp_path: Path) -> None:
+    names = ["BTC-USD-261225-50000-C", "BTC-USD_UM-SWAP", "BTC-USD-SWAP", "ETH-USD-261225-4000-P"]
+    store = Store(tmp_path)
+    market = store.open_market(names, 1, 60.0, T0_US, make_instrument, "okx")
+    publisher = Publisher(Hub(Faults(), lambda: 0.0, venue="okx"), market)
+    ears = {name: Ear() for name in ("index-tickers:BTC-USD", "index-candle1m:BTC-USD", "index-tickers:ETH-USD")}
+    for stream, ear in ears.items():
+        publisher.hub.subscribe(ear, stream)
+    market.advance(T0_US + 3_000_000, publisher)
+    dollars = reference_e8("BTC", 1) / 1e8
+    told = [float(row["idxPx"]) for row in ears["index-tickers:BTC-USD"].rows()]
+    told += [float(row[4]) for row in ears["index-candle1m:BTC-USD"].rows()]
+    assert len(told) >= 4
+    assert told == pytest.approx([dollars] * len(told), rel=0.01)
+    assert ears["index-tickers:ETH-USD"].frames == []
+    contracts, coins, worth = map(float, wire.interest(market.symbols[names[0]], market.at_us))
+    assert coins == pytest.approx(contracts / 100)
+    assert worth == pytest.approx(coins * dollars, rel=0.01)
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""OKX's REST replies without sockets: quotas, and books from a cache that lags."""
+"""OKX's REST replies without sockets: quotas, what is listed, and books from a cache that lags."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from simulator.okx.quotas import QUOTAS
 from tests.simulator.dialect_harness import Venue
 
 SWAP, OTHER = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
+LINEAR, OPTION = "BTC-USD_UM-SWAP", "BTC-USD-261225-50000-C"
 RUBIK = "/api/v5/rubik/stat/"
 BOOKS = "/api/v5/market/books"
 
@@ -46,7 +47,7 @@ class Asked(Venue):
 @pytest.fixture
 def exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr("simulator.okx.dialect.WINDOW_S", 3_600.0)  # the whole of a test, however slow the machine
-    made = Asked(SEGMENT, [SWAP, OTHER, "BTC-USDT"], tmp_path)
+    made = Asked(SEGMENT, [SWAP, OTHER, "BTC-USDT", LINEAR, OPTION], tmp_path)
     made.advance(2.0)
     return made
 
@@ -81,6 +82,36 @@ def test_instruments_are_counted_by_type(exchange: Asked) -> None:
     assert exchange.allowed(23, path, instType="SWAP") == exchange.allowed(23, path, instType="SPOT") == 20
 
 
+@pytest.mark.parametrize("path", ["/api/v5/public/instruments", "/api/v5/public/open-interest"])
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"instType": "SWAP"}, [SWAP, OTHER, LINEAR]),
+        ({"instType": "SWAP", "instFamily": "BTC-USDT"}, [SWAP]),
+        ({"instType": "SWAP", "instFamily": "BTC-USD_UM"}, [LINEAR]),
+        ({"instType": "SWAP", "uly": "BTC-USD"}, [LINEAR]),
+        ({"instType": "SWAP", "instId": OTHER}, [OTHER]),
+        ({"instType": "OPTION", "instFamily": "BTC-USD"}, [OPTION]),
+        ({"instType": "OPTION", "uly": "BTC-USD"}, [OPTION]),
+        ({"instType": "OPTION", "instFamily": "ETH-USD"}, []),
+        ({"instType": "OPTION"}, "50015"),  # options are told by family alone
+        ({"instType": "NONE"}, "51000"),
+        ({}, "50014"),
+    ],
+)
+def test_contracts_are_told_by_type_and_family(
+    exchange: Asked, path: str, query: dict[str, str], found: list[str] | str
+) -> None:
+    _, told = exchange.ask(path, **query)
+    assert (told["code"] if isinstance(found, str) else [row["instId"] for row in told["data"]]) == found
+
+
+def test_statistics_are_not_of_options(exchange: Asked) -> None:
+    path = f"{RUBIK}contracts/long-short-account-ratio-contract"
+    codes = {name: exchange.ask(path, instId=name)[1]["code"] for name in (SWAP, LINEAR, OPTION, "BTC-USDT")}
+    assert codes == {SWAP: "0", LINEAR: "0", OPTION: "51000", "BTC-USDT": "51000"}
+
+
 def test_a_book_from_a_cache_that_lags(exchange: Asked) -> None:
     before, other = exchange.book(SWAP), exchange.book(OTHER)
     assert exchange.fault(kind="stale_snapshot", symbol=SWAP, count=2) == 1
@@ -94,7 +125,7 @@ def test_a_book_from_a_cache_that_lags(exchange: Asked) -> None:
 
 def test_all_books_lag_until_the_faults_are_cleared(exchange: Asked) -> None:
     before = {symbol: exchange.book(symbol)["seqId"] for symbol in (SWAP, OTHER)}
-    assert exchange.fault(kind="stale_snapshot", count=10) == 3
+    assert exchange.fault(kind="stale_snapshot", count=10) == 5
     exchange.advance(5.0)
     assert {symbol: exchange.book(symbol)["seqId"] for symbol in before} == before
     exchange.faults.clear()

@@ -28,7 +28,7 @@ from tests.frames import frames_dir
 T0_US = 1_790_000_000_000_000
 SYMBOLS = {
     "usdm": ["BTCUSDT", "ETHUSDT", "BTCUSDT_261225"],
-    "okx": ["BTC-USDT", "BTC-USDT-SWAP", "BTC-USD-SWAP", "BTC-USD-261225"],
+    "okx": ["BTC-USDT", "BTC-USDT-SWAP", "BTC-USD-SWAP", "BTC-USD-261225", "BTC-USD-261225-50000-C"],
 }
 NEWER = {"usdm": {"nq", "ap", "ps", "st"}, "okx": {"seqId", "prevSeqId", "checksum", "count", "source", "oiUsd"}}
 
@@ -98,7 +98,7 @@ def samples(name: str, directory: Path) -> dict[str, Any]:
     for stream in list(out):
         for first in dialect.joined(stream) or ():
             out[f"{stream}/first"] = json.loads(first)
-    for kind in ("SPOT", "SWAP", "FUTURES"):
+    for kind in ("SPOT", "SWAP", "FUTURES", "OPTION"):
         for first in dialect.joined(f"instruments:{kind}") or ():
             out[f"instruments:{kind}"] = json.loads(first)
     assert payload(ear.frames[-1])
@@ -217,6 +217,12 @@ OKX_STREAMS = [
     ("open-interest:BTC-USDT-SWAP", "swap/open_interest.jsonl"),
     ("liquidation-orders:SWAP", "swap/liquidation.jsonl"),
     ("index-tickers:BTC-USD", "spot/index_ticker.jsonl"),
+    ("books:BTC-USD-261225-50000-C", "option/book.jsonl"),
+    ("bbo-tbt:BTC-USD-261225-50000-C", "option/bbo.jsonl"),
+    ("trades:BTC-USD-261225-50000-C", "option/trade.jsonl"),
+    ("tickers:BTC-USD-261225-50000-C", "option/ticker.jsonl"),
+    ("mark-price:BTC-USD-261225-50000-C", "option/markprice.jsonl"),
+    ("open-interest:BTC-USD-261225-50000-C", "option/open_interest.jsonl"),
 ]
 
 
@@ -293,6 +299,12 @@ REST = [
     ("okx", "/api/v5/market/candles", {"instId": "BTC-USDT"}, ("okx/any/rest_candlesticks.docs.jsonl",)),
     ("okx", "/api/v5/public/instruments", {"instType": "SPOT"}, OKX_INSTRUMENTS),
     ("okx", "/api/v5/public/instruments", {"instType": "SWAP"}, OKX_INSTRUMENTS),
+    (
+        "okx",
+        "/api/v5/public/instruments",
+        {"instType": "OPTION", "instFamily": "BTC-USD"},
+        ("okx/any/rest_instruments_option.docs.jsonl", *OKX_INSTRUMENTS),
+    ),
     (
         "okx",
         "/api/v5/public/funding-rate-history",
