@@ -31,6 +31,9 @@ from simulator.market.symbol import Sink
 from simulator.rest_params import Reply
 from simulator.store import Store
 
+CUT = 1006
+"""Of `Close`: the TCP connection ends without a close frame."""
+
 
 class Close(Exception):
     """The venue ends the connection with this WebSocket close code and reason."""
@@ -50,6 +53,8 @@ class Limits:
     connection_attempts_max: int = 0
     """Per IP in `connection_attempts_window_s`; more: 429."""
     connection_attempts_window_s: float = 300.0
+    connections_max: int = 0
+    """Open WebSockets and HTTP requests in flight per IP; one more of either: 429."""
     ping_interval_s: float = 0.0
     """WebSocket ping frames. Heartbeats made of messages come from `Session.tick`."""
     pong_timeout_s: float = 60.0
@@ -109,7 +114,8 @@ class Dialect(Protocol):
         """Takes the fault `rest` from `Desk.faults` itself, for its refusals have the venue's form."""
 
     async def apply(self, fault: Fault) -> int:
-        """`sequence_reset` and `stale_snapshot` are done by the dialect: how many streams or symbols it struck."""
+        """`sequence_reset`, `stale_snapshot` and `instrument_state` are done by the dialect: how many streams or
+        symbols it struck; 0 for what the venue has not."""
 
     def status(self) -> dict[str, Any]:
         """For GET /sim/status."""

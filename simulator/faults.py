@@ -22,6 +22,7 @@ Kind = Literal[
     "rest",
     "shutdown",
     "sequence_reset",
+    "instrument_state",
     "drop_subscription",
     "no_snapshot",
     "clear",
@@ -46,6 +47,8 @@ class Fault(BaseModel):
     rest               REST replies 429, 418, 503...; 429, 418 with Retry-After     status, retry_after_s, path, count
     stale_snapshot     depth requests get the book as it was when this was asked    symbol, count
     sequence_reset     ids count anew: OKX's maintenance reset, restarts of others  stream
+    instrument_state   instruments are in another state: delivered ones leave the  symbol, state
+                       listings, with `open` they are created anew (Deribit)
     drop_subscription  a subscription is acknowledged and stays without data, or    stream, count
                        where the venue drops silently is missing from the reply
     no_snapshot        a stream that begins with a snapshot begins with an update   stream, count
@@ -73,6 +76,7 @@ class Fault(BaseModel):
     delay_s: float = 1.0
     how: Literal["json", "value", "truncate"] = "json"
     path: str = ALL
+    state: Literal["open", "settlement", "delivered", "inactive", "locked", "halted", "archivized"] = "open"
 
 
 class Active:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from runtime.config.simulator import Simulator
 from simulator import metrics, spot
 from simulator.connection import Accepted, Connection
-from simulator.dialect import Close, Dialect, Request
+from simulator.dialect import CUT, Close, Dialect, Request
 from simulator.faults import ALL, Fault, Faults
 from simulator.hub import Hub
 from simulator.limits import Window
@@ -54,6 +54,8 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.pending: dict[Connection, None] = {}
         self.attempts: dict[tuple[str, str], Window] = {}
+        self.in_flight: Counter[tuple[str, str]] = Counter()
+        """HTTP requests by place and IP."""
 
     def add(self, place: Place) -> None:
         self.places[place.name] = place
@@ -110,10 +112,24 @@ class Server:
         if not window.add(time.monotonic()):
             self.counters["handshakes_refused"] += 1
             return Reply(429, error_body(-1003, "Too many connection attempts."))
+        if self._crowded(place, ip):
+            self.counters["handshakes_refused"] += 1
+            return Reply(429, b"too many connections\n", content_type="text/plain")
         if (fault := self.faults.take("refuse", time.monotonic(), venue=place.name)) is not None:
             self.counters["handshakes_refused"] += 1
             return Reply(fault.fault.status, b"refused on request\n", content_type="text/plain")
         return self.refusal
+
+    def _crowded(self, place: Place, ip: str) -> bool:
+        """The address has as many connections as it may have."""
+        most = place.dialect.limits.connections_max
+        if not most:
+            return False
+        held = sum(
+            each.ip == ip and each.accepted is not None and each.accepted.venue == place.name
+            for each in self.connections.values()
+        )
+        return held + self.in_flight[place.name, ip] >= most
 
     def subscriptions_changed(self, connection: Connection, before: dict[str, None]) -> None:
         accepted = connection.accepted
@@ -192,7 +208,7 @@ class Server:
         try:
             due = accepted.session.tick(now, connection.pushed_s, connection.heard_s)
         except Close as asked:
-            connection.close(asked.code, asked.reason)
+            connection.abort() if asked.code == CUT else connection.close(asked.code, asked.reason)
             return
         if due:
             connection.tell(due)
@@ -218,7 +234,13 @@ class Server:
         if path.startswith("/sim/"):
             return await self.control(method, path[5:], values, body)
         place, path = self.place_of(path)
-        return await place.dialect.rest(Request(method, path, values, body, ip))
+        if self._crowded(place, ip):
+            return Reply(429, b"too many connections\n", content_type="text/plain")
+        self.in_flight[place.name, ip] += 1
+        try:
+            return await place.dialect.rest(Request(method, path, values, body, ip))
+        finally:
+            self.in_flight[place.name, ip] -= 1
 
     # --- control ------------------------------------------------------------------------------------
 
@@ -268,11 +290,11 @@ class Server:
             loop = asyncio.get_running_loop()
             for connection in chosen:
                 loop.call_later(fault.delay_s, connection.close, SHUTDOWN_CODE, SHUTDOWN_REASON)
-        elif fault.kind == "sequence_reset":
-            self.faults.requested["sequence_reset"] += 1
+        elif fault.kind in ("sequence_reset", "instrument_state"):
+            self.faults.requested[fault.kind] += 1
             for place in self.places.values():
                 if fault.venue in (ALL, place.name):
-                    self.faults.applied["sequence_reset"] += await place.dialect.apply(fault)
+                    self.faults.applied[fault.kind] += await place.dialect.apply(fault)
         else:
             if fault.kind == "stale_snapshot":
                 for place in self.places.values():

@@ -60,7 +60,7 @@ class Okx:
     async def apply(self, fault: Fault) -> int:
         if fault.kind == "stale_snapshot":
             return self.endpoints.keep(fault.symbol)
-        return self.publisher.reset(fault.stream)
+        return self.publisher.reset(fault.stream) if fault.kind == "sequence_reset" else 0
 
     # --- REST ---------------------------------------------------------------------------------------
 
