@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from simulator.deribit.instruments import Listing, parse
-from simulator.deribit.wire import decimal, number
+from simulator.deribit.states import ENDED
+from simulator.deribit.wire import best_price, decimal, double, number
 from simulator.market import derivatives
 from simulator.market.instruments import E8, Instrument
 from simulator.market.listing import reference_e8
@@ -15,6 +16,12 @@ from simulator.market.ticker import Day
 
 YEAR_MS = 365 * 86_400_000
 HOUR_US = 3_600_000_000
+PREMIUM_MOST, PREMIUM_FREE = 0.0006, 0.00025
+"""A perpetual's premium over the index wanders within the one; within the other nobody pays: the rate is exactly 0."""
+PREMIUM_PERIOD_US = 1_200_000_000
+FUNDING_SAMPLES = 16
+"""In eight hours, for their mean."""
+NO_BEST = (0, 0, 0, 0)
 PRICE_BAND = 0.015
 
 
@@ -36,13 +43,27 @@ def volatility_index(seed: int, base: str, at_us: int) -> float:
     return 48.0 + 6.0 * noise(key, at_us, HOUR_US) + 0.4 * noise(key + 1, at_us, 20_000_000)
 
 
+def funding_rate(market: SymbolMarket, at_us: int) -> float:
+    """What longs pay at this moment, as a rate for eight hours."""
+    key = key_of(market.seed, market.venue, market.instrument.symbol, "funding")
+    premium = PREMIUM_MOST * noise(key, at_us, PREMIUM_PERIOD_US)
+    return max(0.0, premium - PREMIUM_FREE) + min(0.0, premium + PREMIUM_FREE)
+
+
+def funding_8h(market: SymbolMarket, at_us: int) -> float:
+    """What the last eight hours came to."""
+    step_us = 8 * HOUR_US // FUNDING_SAMPLES
+    return sum(funding_rate(market, at_us - back * step_us) for back in range(FUNDING_SAMPLES)) / FUNDING_SAMPLES
+
+
 class Figures:
     """Of one instrument now, as JSON numbers."""
 
-    def __init__(self, market: SymbolMarket, day: Day, at_us: int) -> None:
+    def __init__(self, market: SymbolMarket, day: Day, at_us: int, state: str) -> None:
         self.market = market
         self.day = day
         self.at_us = at_us
+        self.state = state
         self.i = market.instrument
         self.listing: Listing = parse(self.i.symbol)
         self.is_option = self.listing.kind == "option"
@@ -110,20 +131,24 @@ class Figures:
         )
 
     def funding(self) -> tuple[str, str]:
-        """Current rate, and that of eight hours."""
-        rate = derivatives.funding(self.market, self.at_us).rate
-        return decimal(rate / 480, 8), decimal(rate, 8)
+        """The rate at this moment and the mean of the last eight hours, on one scale."""
+        return decimal(funding_rate(self.market, self.at_us), 8), decimal(funding_8h(self.market, self.at_us), 8)
+
+    def perpetual(self) -> str:
+        """The ticker's current funding once more, in full."""
+        interest = double(funding_rate(self.market, self.at_us))
+        return f'{{"index_price":{self.index},"interest":{interest},"timestamp":{self.at_us // 1000}}}'
 
     def best(self) -> tuple[str, str]:
-        bid, bid_qty, ask, ask_qty = self.market.best
+        bid, bid_qty, ask, ask_qty = NO_BEST if self.state in ENDED else self.market.best
         return (
-            f'"best_ask_price":{self.price(ask)},"best_bid_price":{self.price(bid)}',
+            f'"best_ask_price":{best_price(self.i, ask, ask_qty)},"best_bid_price":{best_price(self.i, bid, bid_qty)}',
             f'"best_ask_amount":{self.amount(ask_qty)},"best_bid_amount":{self.amount(bid_qty)}',
         )
 
     def ticker(self) -> str:
         prices, amounts = self.best()
-        head = f'"timestamp":{self.at_us // 1000},"state":"open","stats":{self.stats()}'
+        head = f'"timestamp":{self.at_us // 1000},"state":"{self.state}","stats":{self.stats()}'
         if self.is_option:
             return f"{{{head},{self.option_fields(prices)},{amounts}}}"
         delivery = f'"estimated_delivery_price":{self.index}'

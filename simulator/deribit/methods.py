@@ -8,7 +8,7 @@ from typing import Any
 from simulator.deribit import wire
 from simulator.deribit.figures import index_of
 from simulator.deribit.instruments import describe, parse, settlement_currency
-from simulator.deribit.publisher import Publisher
+from simulator.deribit.publisher import Publisher, compact
 from simulator.deribit.session import Method, RpcError, invalid_params
 from simulator.market.market import Market
 from simulator.market.symbol import SymbolMarket, Trade
@@ -16,10 +16,6 @@ from simulator.market.symbol import SymbolMarket, Trade
 DEPTHS = (1, 5, 10, 20, 50, 100, 1000, 10000)
 TRADES_MAX = 1000
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-
-
-def compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 class Methods:
@@ -35,7 +31,7 @@ class Methods:
             "public/get_time": lambda _: str(self.market.at_us // 1000),
             "public/get_currencies": self.currencies,
             "public/get_instruments": self.instruments,
-            "public/get_instrument": lambda params: compact(describe(self.one(params).instrument)),
+            "public/get_instrument": lambda params: compact(self.entry(self.one(params))),
             "public/get_order_book": self.order_book,
             "public/ticker": lambda params: self.publisher.figures(self.one(params)).ticker(),
             "public/get_last_trades_by_instrument": self.last_trades,
@@ -74,9 +70,14 @@ class Methods:
         return compact([{"currency": each, "currency_long": each, "fee_precision": 4} for each in sorted(self.known())])
 
     def instruments(self, params: dict[str, Any]) -> str:
-        if str(params.get("expired", "false")).lower() == "true":
-            return "[]"
-        return compact([describe(each.instrument) for each in self.of_currency(params, needed=False)])
+        """Those that are over with `expired`, else all others."""
+        expired = str(params.get("expired", "false")).lower() == "true"
+        found = self.of_currency(params, needed=False)
+        ended = self.publisher.states.ended
+        return compact([self.entry(each) for each in found if ended(each.instrument.symbol) == expired])
+
+    def entry(self, market: SymbolMarket) -> dict[str, Any]:
+        return describe(market.instrument) | self.publisher.states.fields(market.instrument.symbol)
 
     def order_book(self, params: dict[str, Any]) -> str:
         """The book as the stream told it last, where somebody follows it: then `change_id` is one of the stream's."""
@@ -84,7 +85,9 @@ class Methods:
         depth = int(params.get("depth", 5))
         if depth not in DEPTHS:
             raise invalid_params("depth", "invalid value")
-        i, held = market.instrument, self.publisher.shown(market)
+        if self.publisher.states.ended(market.instrument.symbol):
+            raise RpcError(13019, "orderbook_closed")
+        i, held = market.instrument, self.publisher.books.shown(market)
         bids = sorted(held.view.bids.items(), reverse=True)[:depth]
         asks = sorted(held.view.asks.items())[:depth]
         ticker = self.publisher.figures(market).ticker()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 from simulator.deribit import wire
-from simulator.deribit.figures import Figures, coins_e8, index_of, volatility_index
-from simulator.deribit.instruments import parse
-from simulator.faults import matches
+from simulator.deribit.batches import Batches
+from simulator.deribit.books import FAST, INTERVALS, SLOW, Books, Pace
+from simulator.deribit.figures import NO_BEST, Figures, coins_e8, index_of, volatility_index
+from simulator.deribit.instruments import describe, parse, settlement_currency
+from simulator.deribit.states import ENDED, States
 from simulator.hub import Hub
 from simulator.market.candles import MINUTE_MS, Bar, merge
 from simulator.market.derivatives import Liquidations
@@ -16,47 +19,37 @@ from simulator.market.listing import limit_depth
 from simulator.market.market import Market
 from simulator.market.symbol import Agg, Depth, SymbolMarket, Trade
 from simulator.market.ticker import Day, day_of
-from simulator.market.view import WholeView
-from simulator.sent import Updates
 
-INTERVALS = ("100ms", "raw")
-RESOLUTIONS = ("1", "3", "5", "10", "15", "30", "60", "120", "180", "360", "720")
-CHANGE_ID_BASE = 100_000_000_000
-RESET_STEP = 7_000_000_000
+RESOLUTIONS = {str(minutes): minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)} | {"1D": 1440}
+"""Minutes by name."""
+BATCH_US, SECOND_US = 100_000, 1_000_000
 VOLATILITY_BASES = ("BTC", "ETH")
-SETTLEMENT_MS = 8 * 3_600_000
-DAY_MS = 86_400_000
 TRADE_ID_FACTOR = 4_096
 """Ids are unique per currency: the instrument's place is part of them."""
 
 
-class Shown:
-    """What was told of a book: its levels and the id of the last change."""
-
-    def __init__(self, market: SymbolMarket, change_id: int) -> None:
-        self.view = WholeView(market)
-        self.change_id = change_id
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 class Publisher:
-    """The market's sink."""
+    """The market's sink. An instrument that is over is silent whatever its market does."""
 
     def __init__(self, hub: Hub, market: Market) -> None:
         self.hub = hub
         self.market = market
         for each in market.order:
             limit_depth(each)
-        self.change_id = CHANGE_ID_BASE + sum(each.update_id for each in market.order)
-        self.last_change: dict[str, int] = {}
-        self.books: dict[str, Shown] = {}
+        self.books = Books(hub, market)
+        self.states = States(market)
         self.days: dict[str, Day] = {}
         self.pending: dict[str, list[wire.Print]] = {}
+        self.batches = Batches()
         self.directions: dict[str, tuple[int, int]] = {}
         self.coins: dict[str, tuple[int, int]] = {}
         """Coins in 1e-8 traded in the minute that opened then, where a trade of it was heard."""
         self.liquidations = Liquidations()
         self.told: dict[str, tuple[int, int]] = {}
-        self.updates = Updates()
         self.bases = {parse(each.instrument.symbol).base: each for each in reversed(market.order)}
 
     def send(self, channel: str, data: str) -> None:
@@ -65,94 +58,79 @@ class Publisher:
             self.hub.publish(channel, lambda _: frame)
 
     def figures(self, market: SymbolMarket) -> Figures:
-        return Figures(market, day_of(market, self.days), market.at_us)
-
-    # --- books --------------------------------------------------------------------------------------
-
-    def shown(self, market: SymbolMarket) -> Shown:
-        symbol = market.instrument.symbol
-        held = self.books.get(symbol)
-        if held is None:
-            held = self.books[symbol] = Shown(market, self.last_change.setdefault(symbol, self.change_id))
-        return held
-
-    def snapshot(self, market: SymbolMarket, channel: str) -> bytes:
-        """The book as last told: one per subscription."""
-        held = self.shown(market)
-        i, view = market.instrument, held.view
-        data = wire.book_snapshot(i, held.change_id, market.at_us // 1000, view.bids, view.asks)
-        return wire.subscription(channel, data)
+        state = self.states.of[market.instrument.symbol]
+        return Figures(market, day_of(market, self.days), market.at_us, state)
 
     def joined(self, channel: str) -> Sequence[bytes]:
         """Books begin with a snapshot, states with none; tickers and quotes say at once how things stand."""
+        if channel in self.books.grouped:
+            return (self.books.window(channel),)
         kind, _, rest = channel.partition(".")
         market = self.market.symbols.get(rest.rpartition(".")[0] if kind != "quote" else rest)
         if market is None:
             return ()
         if kind == "book":
-            return (self.snapshot(market, channel),)
+            return (self.books.snapshot(market, channel),)
         if kind == "ticker":
             return (wire.subscription(channel, self.figures(market).ticker()),)
+        if kind == "perpetual" and parse(market.instrument.symbol).perpetual:
+            return (wire.subscription(channel, self.figures(market).perpetual()),)
         if kind == "quote":
             return (wire.subscription(channel, wire.quote(market.instrument, market.best, market.at_us // 1000)),)
         return ()
 
-    def reset(self, pattern: str) -> int:
-        """Change ids count anew from far below; books go on from a snapshot in mid-stream."""
-        chosen = [
-            (market, f"book.{symbol}.{interval}")
-            for symbol, market in self.market.symbols.items()
-            for interval in INTERVALS
-            if f"book.{symbol}.{interval}" in self.hub.subscribers
-        ]
-        chosen = [(market, channel) for market, channel in chosen if matches(pattern, channel)]
-        if chosen:
-            self.change_id -= RESET_STEP
-        for market, channel in chosen:
-            held = self.shown(market)
-            held.change_id = self.last_change[market.instrument.symbol] = self.change_id
-            frame = self.snapshot(market, channel)
-            self.hub.publish(channel, partial(_constant, frame))
-        return len(chosen)
-
     def on_depth(self, market: SymbolMarket, depth: Depth) -> None:
         """The batch: trades first, then the book they changed, then the figures."""
-        symbol = market.instrument.symbol
+        self._batches(depth.time_us)
+        if self.states.ended(market.instrument.symbol):
+            return
         self._trades(market)
-        self.change_id += depth.last_id - depth.first_id + 1
-        self._book(market, depth)
-        tickers = [f"ticker.{symbol}.{interval}" for interval in INTERVALS]
-        if any(channel in self.hub.subscribers for channel in tickers):
-            data = self.figures(market).ticker()
-            for channel in tickers:
-                self.send(channel, data)
+        self.books.advance(market, depth, FAST)
+        self._figures(market, FAST)
 
-    def _book(self, market: SymbolMarket, depth: Depth) -> None:
+    def on_slow_depth(self, market: SymbolMarket, depth: Depth) -> None:
+        if not self.states.ended(market.instrument.symbol):
+            self.books.advance(market, depth, SLOW)
+            self._figures(market, SLOW)
+
+    def _figures(self, market: SymbolMarket, pace: Pace) -> None:
+        """Tickers, and what perpetuals have beside them."""
         symbol = market.instrument.symbol
-        channels = [f"book.{symbol}.{interval}" for interval in INTERVALS]
-        if not any(self.hub.wanted(channel) for channel in channels):
-            self.books.pop(symbol, None)
-            self.last_change[symbol] = self.change_id
+        for interval in pace:
+            if (channel := f"ticker.{symbol}.{interval}") in self.hub.subscribers:
+                self.send(channel, self.figures(market).ticker())
+            if (channel := f"perpetual.{symbol}.{interval}") in self.hub.subscribers and parse(symbol).perpetual:
+                self.send(channel, self.figures(market).perpetual())
+
+    # --- states -------------------------------------------------------------------------------------
+
+    def news(self, market: SymbolMarket, time_us: int) -> None:
+        """Tell a change of state. What is there anew is told whole, what is over loses its book."""
+        symbol, now_ms = market.instrument.symbol, time_us // 1000
+        before = self.states.move(symbol, now_ms)
+        if before is None:
             return
-        held = self.books.get(symbol)
-        if held is None:  # joined without a snapshot
-            self.shown(market).change_id = self.last_change[symbol] = self.change_id
-            return
-        changes = held.view.advance(depth)
-        if not changes.bids and not changes.asks:
-            return
-        previous, held.change_id = held.change_id, self.change_id
-        self.last_change[symbol] = self.change_id
-        ids = (self.change_id, previous)
-        self.updates.note(symbol, previous, self.change_id, depth.time_us // 1000)
-        data = wire.book_change(market.instrument, *ids, depth.time_us // 1000, changes.bids, changes.asks)
-        for channel in channels:
-            self.send(channel, data)
+        ended = self.states.ended(symbol)
+        if before in ENDED and not ended:
+            self._about(market, "creation", compact(describe(market.instrument) | self.states.fields(symbol)))
+        if ended:
+            self._trades(market)
+            self.books.clear(market, time_us)
+            self.send(f"quote.{symbol}", wire.quote(market.instrument, NO_BEST, now_ms))
+            self._figures(market, INTERVALS)
+        told = {"timestamp": now_ms, "state": self.states.of[symbol], "instrument_name": symbol}
+        self._about(market, "state", compact(told))
+
+    def _about(self, market: SymbolMarket, what: str, data: str) -> None:
+        for kind, currency in kinds_of(market):
+            self.send(f"instrument.{what}.{kind}.{currency}", data)
 
     # --- trades -------------------------------------------------------------------------------------
 
     def on_trades(self, market: SymbolMarket, trades: list[Trade], aggs: list[Agg]) -> None:
         del aggs
+        if self.states.ended(market.instrument.symbol):
+            return
         found = self.liquidations.note(market, trades)
         flag = "" if found is None else ("T", "M", "MT")[found.id % 3]
         self.pending.setdefault(market.instrument.symbol, []).extend(self.prints(market, trades, flag))
@@ -175,18 +153,33 @@ class Publisher:
         return [wire.trade(market.instrument, item, figures.index, figures.mark, iv) for item in prints]
 
     def _trades(self, market: SymbolMarket) -> None:
+        """An instrument's own channels at once; those of a second, and those of many instruments, gather."""
         symbol = market.instrument.symbol
         prints = self.pending.pop(symbol, None)
-        channels = [f"trades.{symbol}.{interval}" for interval in INTERVALS]
-        if not prints or not any(channel in self.hub.subscribers for channel in channels):
+        own = [f"trades.{symbol}.{interval}" for interval in FAST]
+        gathered = [(f"trades.{symbol}.{interval}", SECOND_US) for interval in SLOW]
+        gathered += [
+            (f"trades.{kind}.{currency}.{interval}", BATCH_US if interval in FAST else SECOND_US)
+            for kind, currency in kinds_of(market)
+            for interval in INTERVALS
+        ]
+        gathered = [(channel, span_us) for channel, span_us in gathered if channel in self.hub.subscribers]
+        if not prints or not (gathered or any(channel in self.hub.subscribers for channel in own)):
             return
-        data = f"[{','.join(self.trade_rows(market, prints))}]"
-        for channel in channels:
-            self.send(channel, data)
+        rows = self.trade_rows(market, prints)
+        for channel in own:
+            self.send(channel, f"[{','.join(rows)}]")
+        for channel, span_us in gathered:
+            self.batches.add(channel, rows, market.at_us + span_us)
+
+    def _batches(self, now_us: int) -> None:
+        for channel, rows in self.batches.due(now_us):
+            self.send(channel, f"[{','.join(rows)}]")
 
     def on_best(self, market: SymbolMarket, time_us: int) -> None:
         symbol = market.instrument.symbol
-        self.send(f"quote.{symbol}", wire.quote(market.instrument, market.best, time_us // 1000))
+        if not self.states.ended(symbol):
+            self.send(f"quote.{symbol}", wire.quote(market.instrument, market.best, time_us // 1000))
 
     # --- candles ------------------------------------------------------------------------------------
 
@@ -211,38 +204,29 @@ class Publisher:
 
     def _charts(self, market: SymbolMarket, last: Bar) -> None:
         symbol = market.instrument.symbol
-        for resolution in RESOLUTIONS:
+        for resolution, minutes in RESOLUTIONS.items():
             channel = f"chart.trades.{symbol}.{resolution}"
             if channel not in self.hub.subscribers or self.told.get(channel) == (last.open_ms, last.count):
                 continue
             self.told[channel] = (last.open_ms, last.count)
-            length = int(resolution) * MINUTE_MS
+            length = minutes * MINUTE_MS
             opened = last.open_ms // length * length
             bars = [bar for bar in market.bars if opened <= bar.open_ms < last.open_ms] if opened < last.open_ms else []
             self.send(channel, self.chart(market, merge(opened, [*bars, last]) or last, opened))
 
     def on_minute(self, market: SymbolMarket, closed: Bar, time_us: int) -> None:
-        """The last word on the closed candle, then the next one filled from it; states at eight o'clock."""
-        self._charts(market, closed)
-        self._charts(market, market.bar)
-        now_ms = time_us // 1000
-        expiry_ms = parse(market.instrument.symbol).expiry_ms
-        if now_ms % DAY_MS == SETTLEMENT_MS:
-            for state in ("settlement", "delivered" if now_ms == expiry_ms else "open"):
-                self._state(market, state, now_ms)
-
-    def _state(self, market: SymbolMarket, state: str, now_ms: int) -> None:
-        i = market.instrument
-        listing = parse(i.symbol)
-        currency = listing.base if listing.inverse else listing.quote
-        data = f'{{"timestamp":{now_ms},"state":"{state}","instrument_name":"{i.symbol}"}}'
-        for kind in ("any", listing.kind):
-            for coin in ("any", currency):
-                self.send(f"instrument.state.{kind}.{coin}", data)
+        """The last word on the closed candle, then the next one filled from it; at eight o'clock settlement."""
+        if not self.states.ended(market.instrument.symbol):
+            self._charts(market, closed)
+            self._charts(market, market.bar)
+        self.news(market, time_us)
 
     def on_second(self, market: SymbolMarket, time_us: int) -> None:
         """Candles, and the figures of a coin by the first instrument it has."""
-        self._charts(market, market.bar)
+        self._batches(time_us)
+        self.news(market, time_us)
+        if not self.states.ended(market.instrument.symbol):
+            self._charts(market, market.bar)
         base = parse(market.instrument.symbol).base
         if self.bases[base] is not market:
             return
@@ -255,12 +239,11 @@ class Publisher:
             data = f'{{"timestamp":{now_ms},"volatility":{value},"index_name":"{name}"}}'
             self.send(f"deribit_volatility_index.{name}", data)
 
-    def on_slow_depth(self, market: SymbolMarket, depth: Depth) -> None: ...
 
-
-def _constant(frame: bytes, unit: int) -> bytes:
-    del unit
-    return frame
+def kinds_of(market: SymbolMarket) -> list[tuple[str, str]]:
+    """Kind and currency in the names of channels that are about many instruments."""
+    listing = parse(market.instrument.symbol)
+    return [(kind, currency) for kind in ("any", listing.kind) for currency in ("any", settlement_currency(listing))]
 
 
 def trade_id(market: SymbolMarket, trade: Trade) -> str:

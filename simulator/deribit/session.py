@@ -6,15 +6,17 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simulator.dialect import Close
+from simulator.dialect import CUT, Close
 from simulator.forms import TEXT, Form
 
 HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 10, 3600
 FIRST_TEST_AFTER_S = 2.0
 """The first test request comes so much later than the interval."""
-IDLE_S_MAX = 60.0
+IDLE_S_MAX = 60.5
 SUBSCRIBES_BURST, SUBSCRIBES_PER_S = 10.0, 10 / 3
 CALLS_BURST, CALLS_PER_S = 100.0, 20.0
+LISTING = "public/get_instruments"
+LISTINGS_BURST, LISTINGS_PER_S = 5.0, 0.1
 CHANNELS_MAX = 500
 RAW_WITHOUT_LOGIN = (13778, "raw_subscriptions_not_available_for_unauthorized")
 TOO_MANY = (10028, "too_many_requests")
@@ -95,6 +97,7 @@ class Session:
         self.opened_s: float | None = None
         self.out_of_credits = False
         self.calls = Credits(CALLS_BURST, CALLS_PER_S)
+        self.listings = Credits(LISTINGS_BURST, LISTINGS_PER_S)
         self.subscribes = Credits(SUBSCRIBES_BURST, SUBSCRIBES_PER_S)
         self.own: dict[str, Callable[[dict[str, Any], float], str]] = {
             "public/set_heartbeat": self._set_heartbeat,
@@ -129,7 +132,7 @@ class Session:
             raise Close(1008, "too_many_requests")
         if not self.interval_s:
             if not self.streams and now_s - max(self.opened_s, heard_s) >= IDLE_S_MAX:
-                raise Close(1001, "idle")
+                raise Close(CUT, "idle")
             return []
         if self.asked_s is not None and now_s - self.asked_s >= self.interval_s:
             raise Close(4000, "heartbeat close")
@@ -173,7 +176,11 @@ class Session:
             raise RpcError(-32602, "Invalid params")
         if not isinstance(method, str):
             raise RpcError(-32600, "Invalid Request")
-        bucket = self.subscribes if method.endswith("/subscribe") else self.calls
+        bucket = self.calls
+        if method.endswith("/subscribe"):
+            bucket = self.subscribes
+        elif method == LISTING:
+            bucket = self.listings
         if not bucket.spend(now_s):
             self.out_of_credits = True
             raise RpcError(*TOO_MANY)

@@ -4,6 +4,7 @@ WebSocket encoder prints them. Key order as in frames of 2026; older frames had 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from simulator.market.instruments import E8, Instrument
@@ -39,6 +40,14 @@ def decimal(value: float, count: int) -> str:
     return number(round(value * 10**count) * 10 ** (8 - count))
 
 
+def double(value: float) -> str:
+    """A figure in all its digits, as `perpetual` has it: 1.423032929843748e-4."""
+    if not value:
+        return "0.0"
+    mantissa, _, power = f"{Decimal(repr(value)):e}".partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(power)}"
+
+
 def subscription(channel: str, data: str) -> bytes:
     return f'{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"{channel}","data":{data}}}}}'.encode()
 
@@ -70,6 +79,16 @@ def book_change(
     return (
         f'{{"timestamp":{ts_ms},"type":"change","change_id":{change_id},"instrument_name":"{i.symbol}",'
         f'"bids":{side(bids)},"asks":{side(asks)},"prev_change_id":{previous_id}}}'
+    )
+
+
+def book_window(
+    i: Instrument, change_id: int, ts_ms: int, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]
+) -> str:
+    """All of a grouped channel's levels."""
+    return (
+        f'{{"timestamp":{ts_ms},"instrument_name":"{i.symbol}","change_id":{change_id},'
+        f'"bids":{levels(i, bids)},"asks":{levels(i, asks)}}}'
     )
 
 
@@ -116,10 +135,15 @@ def tick_direction(before: int, last: int, price: int) -> int:
 def quote(i: Instrument, best: tuple[int, int, int, int], ts_ms: int) -> str:
     bid, bid_qty, ask, ask_qty = best
     return (
-        f'{{"timestamp":{ts_ms},"instrument_name":"{i.symbol}","best_bid_price":{number(bid * i.tick_e8)},'
-        f'"best_bid_amount":{number(bid_qty * i.step_e8)},"best_ask_price":{number(ask * i.tick_e8)},'
+        f'{{"timestamp":{ts_ms},"instrument_name":"{i.symbol}","best_bid_price":{best_price(i, bid, bid_qty)},'
+        f'"best_bid_amount":{number(bid_qty * i.step_e8)},"best_ask_price":{best_price(i, ask, ask_qty)},'
         f'"best_ask_amount":{number(ask_qty * i.step_e8)}}}'
     )
+
+
+def best_price(i: Instrument, price: int, qty: int) -> str:
+    """Null on an empty side."""
+    return number(price * i.tick_e8) if qty else "null"
 
 
 def levels(i: Instrument, pairs: Iterable[tuple[int, int]]) -> str:

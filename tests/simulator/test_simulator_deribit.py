@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 
 from simulator.deribit.dialect import SEGMENT
 from simulator.deribit.instruments import instrument, parse
+from simulator.deribit.session import Credits
 from simulator.deribit.wire import number, plain
 from simulator.dialect import Close, Request
 from simulator.faults import Fault
-from tests.simulator.dialect_harness import Client, Venue
+from tests.simulator.dialect_harness import T0_US, Client, Venue
 from tests.simulator.shapes import alike, recorded, shape
 
 PERPETUAL, LINEAR, DATED, OPTION = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL", "BTC-25DEC26", "BTC-25DEC26-60000-C"
@@ -172,8 +174,10 @@ def test_a_socket_without_anything_dies_after_a_minute(venue: Venue) -> None:
         assert session.tick(0.0, 0.0, 0.0) == []
         assert session.tick(59.0, 0.0, 0.0) == []
     assert quiet.session.tick(120.0, 0.0, 0.0) == []
-    with pytest.raises(Close):
-        idle.tick(61.0, 0.0, 0.0)
+    assert idle.tick(60.4, 0.0, 0.0) == []
+    with pytest.raises(Close) as cut:
+        idle.tick(60.6, 0.0, 0.0)
+    assert cut.value.code == 1006, "no close frame"
 
 
 def test_too_many_subscribe_calls_end_the_session(venue: Venue) -> None:
@@ -183,6 +187,21 @@ def test_too_many_subscribe_calls_end_the_session(venue: Venue) -> None:
     assert answers[-1]["error"]["code"] == 10028
     with pytest.raises(Close):
         client.session.tick(2.0, 2.0, 2.0)
+
+
+def test_listings_cost_more_than_other_calls(venue: Venue) -> None:
+    """Five at once, then one in ten seconds; over REST by address, apart from other calls."""
+    client = venue.open("/ws/api/v2")
+    answers = [ask(client, "public/get_instruments", now_s=1.0, currency="any") for _ in range(6)]
+    assert [("result" in each) for each in answers] == [True] * 5 + [False]
+    other = venue.open("/ws/api/v2", number=2)
+    for _ in range(5):
+        ask(other, "public/get_instruments", now_s=1.0, currency="any")
+    assert "result" in ask(other, "public/get_instruments", now_s=11.1, currency="any")
+    answers = [rest(venue, "get_instruments", currency="any") for _ in range(6)]
+    assert [("result" in each) for each in answers] == [True] * 5 + [False]
+    assert answers[-1]["error"]["code"] == 10028
+    assert "result" in rest(venue, "get_time")
 
 
 def test_trades_come_in_arrays_numbered_per_instrument(venue: Venue) -> None:
@@ -231,6 +250,132 @@ def test_candles_of_inverse_instruments_count_coins_and_dollars(venue: Venue) ->
     assert bar["volume"] == pytest.approx(sum(trade["amount"] / trade["price"] for trade in inside), rel=1e-6)
     assert bar["high"] == max(trade["price"] for trade in inside)
     assert sorted(bars) == list(range(sorted(bars)[0], sorted(bars)[-1] + 1, 60_000))
+
+
+def test_candles_of_a_day(venue: Venue) -> None:
+    client = venue.open("/ws/api/v2")
+    subscribe(client, f"chart.trades.{PERPETUAL}.1D")
+    venue.advance(90.0)
+    bars = data(client, "chart.")
+    assert {bar["tick"] % 86_400_000 for bar in bars} == {0}
+    assert [bar["volume"] for bar in bars] == sorted(bar["volume"] for bar in bars)
+
+
+def test_funding_is_told_on_one_scale(venue: Venue) -> None:
+    """As captured: the current rate is for eight hours like their mean, and rests at exactly 0 for long."""
+    client = venue.open("/ws/api/v2")
+    current: list[float] = []
+    means: list[float] = []
+    for _ in range(60):
+        venue.market.skip_to(venue.market.at_us + 1_800_000_000)
+        told = rest_of(client, f"ticker.{PERPETUAL}.100ms", f"perpetual.{PERPETUAL}.100ms")
+        current.append(told["ticker"]["current_funding"])
+        means.append(told["ticker"]["funding_8h"])
+        assert told["perpetual"].keys() == {"index_price", "interest", "timestamp"}
+        assert told["perpetual"]["interest"] == pytest.approx(current[-1], abs=5.1e-9), "once more, in full"
+        assert told["perpetual"]["timestamp"] == told["ticker"]["timestamp"]
+    assert 10 < current.count(0.0) < 50
+    assert 1e-5 < max(map(abs, current)) < 1e-3
+    assert means[-1] == pytest.approx(sum(current[-16:]) / 16, abs=1e-5)
+
+
+def rest_of(client: Client, *channels: str) -> dict[str, Any]:
+    """What these channels begin with, by their first part."""
+    subscribe(client, *channels)
+    found = {
+        told["params"]["channel"].split(".")[0]: told["params"]["data"] for told in client.take() if "params" in told
+    }
+    client.send({"jsonrpc": "2.0", "id": 6, "method": "public/unsubscribe_all", "params": {}})
+    client.session.subscribes = Credits(10.0, 3.0)  # type: ignore[attr-defined]
+    client.take()
+    return found
+
+
+def test_perpetual_is_silent_for_others(venue: Venue) -> None:
+    client = venue.open("/ws/api/v2")
+    subscribe(client, f"perpetual.{DATED}.100ms", f"perpetual.{LINEAR}.agg2")
+    venue.advance(10.0)
+    told = [each["params"]["channel"] for each in client.take() if "params" in each]
+    assert set(told) == {f"perpetual.{LINEAR}.agg2"}
+    assert 2 <= len(told) <= 12, "about one a second"
+
+
+def test_books_of_a_second_chain_by_themselves(venue: Venue) -> None:
+    client, fast, slow = venue.open("/ws/api/v2"), Book(), Book()
+    subscribe(client, f"book.{PERPETUAL}.100ms", f"book.{PERPETUAL}.agg2")
+    for _ in range(3):
+        venue.advance(20.0)
+        for told in client.take():
+            channel = told.get("params", {}).get("channel", "")
+            if channel:
+                (slow if channel.endswith("agg2") else fast).take(told["params"]["data"])
+    assert (fast.gaps, slow.gaps, slow.snapshots) == (0, 0, 1)
+    assert 50 <= slow.changes <= 62
+    assert fast.changes > 2 * slow.changes
+    channel = f"book.{PERPETUAL}.agg2"
+    assert asyncio.run(venue.dialect.apply(Fault(kind="sequence_reset", stream=channel))) == 1
+    venue.advance(3.0)
+    for each in data(client, "agg2"):
+        slow.take(each)
+    assert (slow.snapshots, slow.gaps) == (2, 0)
+
+
+@pytest.mark.parametrize(("group", "depth"), [("none", 1), ("none", 20), ("10", 10)])
+def test_windows_of_grouped_levels(venue: Venue, group: str, depth: int) -> None:
+    client, book = venue.open("/ws/api/v2"), Book()
+    channel = f"book.{PERPETUAL}.{group}.{depth}.100ms"
+    subscribe(client, channel, f"book.{PERPETUAL}.100ms")
+    venue.advance(20.0)
+    windows: list[Any] = []
+    for told in client.take():
+        params = told.get("params", {})
+        if params.get("channel") == channel:
+            windows.append(params["data"])
+        elif params:
+            book.take(params["data"])
+    assert len(windows) > 20
+    assert all(before != after for before, after in itertools.pairwise(windows)), "a still book is not told again"
+    last = windows[-1]
+    width = 1e-9 if group == "none" else float(group)
+    for name, sign in (("bids", -1), ("asks", 1)):
+        sums: dict[float, float] = {}
+        for price in sorted(book.sides[name], key=lambda price: sign * price):
+            at = price if group == "none" else sign * -(-sign * price // width) * width
+            sums[at] = sums.get(at, 0.0) + book.sides[name][price]
+        assert last[name] == [list(pair) for pair in sums.items()][:depth]
+    theirs = next(recorded("deribit/any", pattern="book_grouped.jsonl"))
+    assert list(last) == list(theirs["params"]["data"])
+
+
+def test_only_groups_the_venue_has(venue: Venue) -> None:
+    client = venue.open("/ws/api/v2")
+    bad = [f"book.{PERPETUAL}.{each}" for each in ("none.5.100ms", "3.10.100ms", "none.10.raw")]
+    bad += [f"book.{OPTION}.10.10.100ms"]
+    ask(client, "public/auth", grant_type="client_credentials", client_id="a", client_secret="b")
+    assert ask(client, "public/subscribe", channels=bad)["result"] == []
+    good = [f"book.{OPTION}.none.10.agg2", "book.ETH-PERPETUAL.250.1.100ms"]
+    assert sorted(ask(client, "public/subscribe", channels=good)["result"]) == sorted(good)
+
+
+def test_trades_of_a_kind_are_those_of_its_instruments(venue: Venue) -> None:
+    client = venue.open("/ws/api/v2")
+    wide, all_ = "trades.future.BTC.100ms", "trades.any.any.agg2"
+    own = [f"trades.{symbol}.agg2" for symbol in SYMBOLS]
+    subscribe(client, wide, all_, *own)
+    venue.advance(60.0)
+    venue.advance(2.0)
+    by_channel: dict[str, list[Any]] = {}
+    for told in client.take():
+        if "params" in told:
+            by_channel.setdefault(told["params"]["channel"], []).append(told["params"]["data"])
+    assert any(len({row["instrument_name"] for row in batch}) > 1 for batch in by_channel[all_])
+    ids = {channel: {row["trade_id"] for batch in batches for row in batch} for channel, batches in by_channel.items()}
+    late = {row["trade_id"] for batch in by_channel[all_][-2:] for row in batch}
+    assert {row["instrument_name"] for batch in by_channel[wide] for row in batch} <= {PERPETUAL, DATED}
+    assert ids[all_] - late <= set().union(*(ids[channel] for channel in own if channel in ids))
+    mine = set().union(*(ids.get(f"trades.{symbol}.agg2", set()) for symbol in (PERPETUAL, DATED)))
+    assert len(mine) > 20
+    assert mine <= ids[wide]
 
 
 TICKER_OF = {PERPETUAL: "ETH-PERPETUAL", DATED: "BTC-25DEC26", OPTION: "BTC-25DEC26-76000-C"}
@@ -340,6 +485,69 @@ def test_streams_about_instruments(venue: Venue) -> None:
     venue.advance(0.1)
     (reply,) = [told for told in client.take() if told.get("id") == 5]
     assert sorted(reply["result"]) == sorted(known)
+
+
+def move(venue: Venue, symbol: str, state: str) -> int:
+    fault = Fault(kind="instrument_state", venue="deribit", symbol=symbol, state=state)
+    return asyncio.run(venue.dialect.apply(fault))
+
+
+def listed(venue: Venue, symbol: str, **params: str) -> Any:
+    venue.dialect.credits.clear()  # type: ignore[attr-defined]
+    rows = rest(venue, "get_instruments", currency="any", **params)["result"]
+    return next((row for row in rows if row["instrument_name"] == symbol), None)
+
+
+def test_a_delivered_instrument_is_over_and_a_new_one_is_told_whole(venue: Venue) -> None:
+    client, book = venue.open("/ws/api/v2"), Book()
+    channels = [f"book.{OPTION}.100ms", f"book.{OPTION}.none.10.100ms", f"quote.{OPTION}", f"ticker.{OPTION}.100ms"]
+    subscribe(client, *channels, "instrument.state.any.any", "instrument.creation.option.BTC")
+    venue.advance(30.0)
+    assert move(venue, OPTION, "delivered") == 1
+    told = [each["params"] for each in client.take() if "params" in each]
+    for each in told:
+        if each["channel"] == channels[0]:
+            book.take(each["data"])
+    assert (book.gaps, book.sides) == (0, {"bids": {}, "asks": {}}), "its last change empties it"
+    last = {each["channel"]: each["data"] for each in told}
+    assert (last[channels[1]]["bids"], last[channels[1]]["asks"]) == ([], [])
+    for channel in channels[2:]:
+        assert (last[channel]["best_bid_price"], last[channel]["best_ask_price"]) == (None, None)
+        assert (last[channel]["best_bid_amount"], last[channel]["best_ask_amount"]) == (0, 0)
+    assert last[channels[3]]["state"] == last["instrument.state.any.any"]["state"] == "delivered"
+    venue.advance(120.0)
+    assert client.take() == [], "and it rests"
+    assert listed(venue, OPTION) is None
+    over = listed(venue, OPTION, expired="true")
+    assert (over["state"], over["is_active"]) == ("delivered", False)
+    assert rest(venue, "get_order_book", instrument_name=OPTION)["error"]["code"] == 13019
+    late = venue.open("/ws/api/v2", number=2)
+    assert ask(late, "public/subscribe", channels=channels)["result"] == []
+    assert move(venue, OPTION, "open") == 1
+    creation, state = [each["params"] for each in client.take()]
+    assert creation["channel"] == "instrument.creation.option.BTC"
+    assert creation["data"] == listed(venue, OPTION)
+    assert state["data"]["state"] == "open"
+    venue.advance(30.0)
+    assert data(client, "book.")
+
+
+def test_an_expiry_comes_by_the_clock(tmp_path: Path) -> None:
+    expires = datetime.fromtimestamp(T0_US // 86_400_000_000 * 86_400, UTC) + timedelta(days=2, hours=8)
+    soon = f"BTC-{expires.day}{expires:%b%y}".upper()
+    venue = Venue(SEGMENT, [PERPETUAL, soon], tmp_path, frames_per_s=1.0)
+    venue.market.skip_to(int(expires.timestamp() * 1e6) - 2_000_000)
+    client = venue.open("/ws/api/v2")
+    subscribe(client, "instrument.state.future.BTC")
+    venue.advance(3.0)
+    assert {listed(venue, each)["state"] for each in (PERPETUAL, soon)} == {"settlement"}
+    venue.advance(5.0)
+    states: dict[str, list[str]] = {PERPETUAL: [], soon: []}
+    for each in data(client, "instrument.state"):
+        states[each["instrument_name"]].append(each["state"])
+    assert states == {PERPETUAL: ["settlement", "open"], soon: ["settlement", "delivered"]}
+    assert listed(venue, soon) is None
+    assert listed(venue, PERPETUAL)["state"] == "open"
 
 
 def test_states_change_at_settlement(tmp_path: Path) -> None:

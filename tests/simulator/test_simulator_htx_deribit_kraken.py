@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.simulator_process import SimulatorProcess, simulator
+from runtime.config.simulator import Simulator
+from simulator.dialect import CUT, Close
+from simulator.server import Server
+from tests.simulator_process import SimulatorProcess, simulator, wait_for
 
 
 class Case(NamedTuple):
@@ -155,3 +160,42 @@ def test_status_tells_all_venues(exchange: SimulatorProcess) -> None:
     assert all(case.venue in status for case in CASES)
     reply = exchange.http.get("/sim/sent", params={"venue": "htx", "symbol": "NOPE"})
     assert reply.status_code == 400
+
+
+def test_the_33rd_connection_of_an_address_to_deribit_is_refused(exchange: SimulatorProcess) -> None:
+    """HTTP requests count while they are answered; other venues have no such limit."""
+    case = next(case for case in CASES if case.venue == "deribit")
+    path = "/deribit/api/v2/public/get_time"
+
+    async def work() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(31):
+                await stack.enter_async_context(connect(exchange.ws_url + case.path))
+            assert (await asyncio.to_thread(exchange.http.get, path)).status_code == 200
+            await stack.enter_async_context(connect(exchange.ws_url + case.path))
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(exchange.ws_url + case.path)
+            assert refused.value.response.status_code == 429
+            assert (await asyncio.to_thread(exchange.http.get, path)).status_code == 429
+            async with connect(exchange.ws_url + "/kraken/v2"):
+                pass
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+    wait_for(lambda: exchange.http.get(path).status_code == 200, what="they are gone")
+
+
+def test_a_session_may_end_without_a_close_frame() -> None:
+    """As Deribit ends idle ones: the client sees 1006."""
+
+    class Idle:
+        def tick(self, now_s: float, pushed_s: float, heard_s: float) -> list[bytes]:
+            raise Close(CUT, "idle")
+
+    server, ended = Server(Simulator()), list[str]()
+    accepted = SimpleNamespace(venue="spot", session=Idle())
+    connection: Any = SimpleNamespace(
+        accepted=accepted, unanswered_since_s=None, opened_s=0.0, pinged_s=0.0, pushed_s=0.0, heard_s=0.0,
+        abort=lambda: ended.append("cut"), close=lambda *_: ended.append("closed"),
+    )  # fmt: skip
+    server._keep_alive(connection, 0.0)
+    assert ended == ["cut"]

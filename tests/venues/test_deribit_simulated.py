@@ -18,10 +18,11 @@ from marketdata.types import Bbo, Funding, Instrument, Liquidation, MarkPrice, O
 from marketdata.validation import check_record
 from simulator.deribit.dialect import SEGMENT
 from simulator.dialect import Close, Request
+from simulator.faults import Fault
 from tests.simulator.dialect_harness import Client
 from tests.simulator.dialect_harness import Venue as Exchange
 from venues import find_venue
-from venues.contract import Ack, Alive, BookFrame, Context, Data, Reply, Stream, Venue
+from venues.contract import Ack, Alive, BookFrame, Context, Data, Notice, Reply, Stream, Venue
 
 SYMBOLS = {
     "perp": "BTC-PERPETUAL",
@@ -93,6 +94,67 @@ def test_what_was_dropped_without_a_word_is_not_in_the_ack(wire: Wire) -> None:
     assert set(ack.names or ()) == {stream.name for stream in streams}
     wire.client.send(wire.protocol.unsubscribe(streams[:1], 99).encode(), wire.exchange.now_s)
     assert Ack(99, (streams[0].name,), True) in [found for found, _ in wire.told()]
+
+
+def test_an_instrument_is_captured_through_settlement_until_it_is_over(wire: Wire) -> None:
+    """In the listings it stays, with another word for its state, until it is delivered; then it comes again."""
+
+    def put(state: str) -> list[object]:
+        fault = Fault(kind="instrument_state", venue="deribit", symbol=wire.symbol, state=state)
+        assert asyncio.run(wire.exchange.dialect.apply(fault)) == 1
+        wire.exchange.dialect.credits.clear()  # type: ignore[attr-defined]
+        return [found for found, _ in wire.told()]
+
+    def news(found: list[object]) -> list[str]:
+        return [each.kind for each in found if isinstance(each, Notice)]
+
+    def listing() -> dict[str, bytes]:
+        asked = wire.protocol.instruments_request()
+        return dict(wire.protocol.instruments_reply(wire.rest(asked.path, dict(asked.query))))
+
+    wire.subscribe([*wire.streams("ticker", "book"), *wire.protocol.market_streams()])
+    wire.exchange.advance(5.0)
+    assert news([found for found, _ in wire.told()]) == []
+    for state in ("settlement", "locked", "halted", "open"):
+        assert news(put(state)) == ["instruments"]
+        assert wire.instrument().status == state
+        assert state in wire.venue.tradable
+    assert news(put("delivered")) == ["instruments"]
+    assert wire.symbol not in listing()
+    wire.exchange.advance(60.0)
+    assert not any(isinstance(found, Data) for found, _ in wire.told())
+    assert news(put("open")) == ["instruments", "instruments"], "created, and open"
+    assert wire.instrument().status == "open"
+    wire.exchange.advance(60.0)
+    assert any(isinstance(found, Data) for found, _ in wire.told())
+
+
+def test_an_emptied_book_is_one_of_empty_sides(wire: Wire) -> None:
+    instrument, book = wire.instrument(), LevelBook()
+    wire.subscribe(wire.streams("book", "bbo", "ticker"))
+    wire.exchange.advance(5.0)
+    fault = Fault(kind="instrument_state", venue="deribit", symbol=wire.symbol, state="delivered")
+    asyncio.run(wire.exchange.dialect.apply(fault))
+    last: dict[type, object] = {}
+    for found, text in wire.told():
+        if not isinstance(found, Data):
+            continue
+        if found.stream.channel == "book":
+            frame = wire.venue.parse_book(text)
+            if frame.envelope.is_snapshot:
+                book.replace(frame.bids, frame.asks, 0)
+            else:
+                book.apply(frame.bids, frame.asks)
+            continue
+        for record in wire.venue.normalisers[found.stream.channel](text, wire.context(instrument)):
+            assert not isinstance(record, tuple)
+            check_record(record)
+            last[type(record)] = record
+    assert (book.bids.levels(5), book.asks.levels(5)) == ([], [])
+    for kind in (Bbo, Ticker):
+        told = last[kind]
+        assert isinstance(told, Bbo | Ticker)
+        assert (told.bid_price, told.bid_quantity, told.ask_price, told.ask_quantity) == ("", "", "", "")
 
 
 def test_a_connection_lives_by_our_answers(wire: Wire) -> None:
