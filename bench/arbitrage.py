@@ -24,7 +24,7 @@ MARKETS = (
 )  # fmt: skip
 PARTITIONS = 12
 QUOTES = 9_000
-"""Measured, after as many as the merge holds back at the start."""
+"""Measured, after those of the time in which all partitions join, and as many more."""
 QUOTES_PER_S = 3_000
 """Of all markets together, by their receive times."""
 DISORDER_NS = 40_000_000
@@ -78,7 +78,7 @@ class Feed:
 
     def __init__(self, instruments: int) -> None:
         self.settings = Settings(merge_hold_ms=4_000)  # long enough for quotes to run out as fast as they come
-        held = self.settings.merge_hold_ms * QUOTES_PER_S // 1000
+        held = 2 * self.settings.merge_hold_ms * QUOTES_PER_S // 1000  # the first half does not count
         quotes = make_quotes(instruments, held + QUOTES)
         self.begin, self.rest = quotes[:held], quotes[held:]
         app = self.new()

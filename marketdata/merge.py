@@ -1,17 +1,23 @@
 """Records of several partitions put into one order: that of their receive time, behind a watermark. Pure.
 
 Within a partition, receive times grow but for a little disorder: several collectors write to it. So a record counts
-when it is at most `delay_ns` behind the newest of its own partition before it; else it is late, and dropped. What is
-late is thereby decided within each partition alone.
+when it is at most `delay_ns` behind the newest of its own partition before it; else it is late, and dropped.
 
-The watermark is the least, over the partitions in use, of (newest receive time - `delay_ns`). Events up to it come out,
-ordered by (receive time, key, order within the partition). So what comes out does not depend on how the partitions were
-read, as long as none is read further ahead of the others than `hold_ns`; the application reads a backlog in the order
-of time, which keeps that. For so much of the log nothing comes out at the beginning, until all partitions have shown
-themselves, and so far the watermark stays behind while a partition rests that may come back (all its keys are
-disconnected). One whose keys were all given up is out of use.
+A partition joins with its first record, with the first one after its keys were all given up, and with one that ends a
+silence of more than `silence_ns`. What it received less than `hold_ns` after that does not count: the others may have
+gone on without it. So what counts is decided within each partition alone.
 
-At the bound `events_max` the oldest event comes out whatever the watermark says; that is counted (`forced`).
+The watermark is what all partitions waited for have passed, less `delay_ns`; events up to it come out, ordered by
+(receive time, key, order within the partition). A partition is waited for from when it joins until its keys are given
+up, or until the others are `silence_ns + hold_ns` past its newest record: a collector that was killed does not say that
+its keys are gone. While all its keys are disconnected, the others wait for `hold_ns` at most.
+
+How far the others are is told by the newest time before the last one of a partition: the last record may lie anywhere
+ahead, for nobody knows a time before it was read. As long as partitions are in this sense read no further apart than
+`hold_ns`, what comes out does not depend on how they were read. What comes after its place was passed is late.
+
+At the bound `events_max` the oldest event comes out whatever the watermark says; that is counted (`forced`). It changes
+the result only where so many events came within the time that partitions are read apart.
 """
 
 from __future__ import annotations
@@ -39,41 +45,54 @@ class Partition(Struct, array_like=True):
     number: int = 0
     """Records taken so far."""
     live: list[str] = []
-    """Keys connected now."""
+    """Keys connected now, as far as we were told: a collector that was killed says nothing."""
     resting: bool = False
     """Keys were connected and none is now; they may come back."""
     unused: bool = False
     """Its keys were given up."""
+    counts_ns: int = 0
+    """It joined: what it received before does not count."""
 
 
 class MergeState(Struct, array_like=True):
     """What is persisted beside the waiting events."""
 
     partitions: dict[int, Partition] = {}
-    first_ns: int = 0
+    passed_ns: int = 0
+    """How far the partition furthest ahead has come: its newest time before the last one."""
     released_ns: int = 0
     """Events up to here have come out."""
     late: int = 0
     forced: int = 0
+    joining: int = 0
+    """Dropped because their partition had just joined."""
 
 
 class Merger(Generic[E]):
     """`add` every record; take what comes out of `ready`."""
 
-    def __init__(self, delay_ns: int, hold_ns: int, events_max: int, state: MergeState | None = None) -> None:
+    def __init__(
+        self, delay_ns: int, hold_ns: int, silence_ns: int, events_max: int, state: MergeState | None = None
+    ) -> None:
         self.state = state or MergeState()
-        self._delay_ns, self._hold_ns, self._events_max = delay_ns, hold_ns, events_max
+        self._delay_ns, self._hold_ns, self._silence_ns, self._events_max = delay_ns, hold_ns, silence_ns, events_max
         self.heap: list[Event[E]] = []
+        self.waits_for: int | None = None
+        """The partition the watermark hangs on; None: on none, all of them are up with the one furthest ahead."""
         self._watermark_ns: int | None = None
         """As last computed; None: something it depends on has changed since."""
         self._least_ns = 0
-        """While no partition's newest time was at or below this, no new record moves the watermark."""
+        """The watermark moves when a partition goes on whose newest time was at or below this,"""
+        self._steady_ns = 0
+        """and when `passed_ns` exceeds this."""
 
     def connected(self, partition: int, key: str) -> None:
-        """A key of this partition is connected: the partition is in use."""
+        """A key of this partition is connected: the partition is in use. The record that says so is to be added."""
         part = self._partition(partition)
         if key not in part.live:
             part.live.append(key)
+        if part.unused:
+            part.newest_ns = 0  # it joins anew
         part.resting = part.unused = False
         self._watermark_ns = None
 
@@ -87,19 +106,23 @@ class Merger(Generic[E]):
         self._watermark_ns = None
 
     def add(self, partition: int, recv_ns: int, key: str, payload: E | None) -> bool:
-        """A record came; None: it only tells the time. False: it is late and dropped."""
+        """A record came; None: it only tells the time. False: it does not count and was dropped."""
         state, part = self.state, self._partition(partition)
-        if not state.first_ns:
-            state.first_ns = recv_ns
+        before_ns = part.newest_ns
         part.number += 1
-        on_time = recv_ns >= part.newest_ns - self._delay_ns and recv_ns > state.released_ns
-        if recv_ns > part.newest_ns:
-            if part.newest_ns <= self._least_ns:
-                self._watermark_ns = None
+        if not before_ns or recv_ns - before_ns > self._silence_ns:
+            part.counts_ns = recv_ns + self._hold_ns
+        if recv_ns > before_ns:
             part.newest_ns = recv_ns
+            state.passed_ns = max(state.passed_ns, before_ns)
+            if before_ns <= self._least_ns or state.passed_ns > self._steady_ns:
+                self._watermark_ns = None
         if payload is None:
             return True
-        if not on_time:
+        if recv_ns < part.counts_ns:
+            state.joining += 1
+            return False
+        if recv_ns < before_ns - self._delay_ns or recv_ns <= state.released_ns:
             state.late += 1
             return False
         heappush(self.heap, Event(recv_ns, key, part.number, payload))
@@ -129,21 +152,24 @@ class Merger(Generic[E]):
             self._watermark_ns = self._compute_watermark()
         return self._watermark_ns
 
+    @property
+    def behind_ns(self) -> int:
+        """How far what has come out is behind the partition furthest ahead."""
+        return max(0, self.state.passed_ns - self.state.released_ns) if self.state.released_ns else 0
+
     def _compute_watermark(self) -> int:
-        """Usually it hangs on the one partition that is furthest behind; else on all of them."""
-        state = self.state
-        parts = [part for part in state.partitions.values() if not part.unused]
-        newest_ns = max((part.newest_ns for part in parts), default=0)
-        self._least_ns = newest_ns
-        if newest_ns < state.first_ns + self._hold_ns:
-            return 0
-        held_ns = newest_ns - self._hold_ns
-        reached_ns = min(
-            (max(part.newest_ns, held_ns) if part.resting else part.newest_ns for part in parts), default=0
-        )
-        if not any(part.resting for part in parts):
-            self._least_ns = reached_ns
-        return max(0, reached_ns - self._delay_ns)
+        """Usually it hangs on the one partition that is furthest behind."""
+        passed_ns, patience_ns = self.state.passed_ns, self._silence_ns + self._hold_ns
+        self._least_ns = self._steady_ns = passed_ns
+        self.waits_for = None
+        for number, part in self.state.partitions.items():
+            if part.unused or part.newest_ns < passed_ns - patience_ns:
+                continue
+            reached_ns = max(part.newest_ns, passed_ns - self._hold_ns) if part.resting else part.newest_ns
+            if reached_ns < self._least_ns:
+                self._least_ns, self.waits_for = reached_ns, number
+                self._steady_ns = reached_ns + (self._hold_ns if part.resting else patience_ns)
+        return max(0, self._least_ns - self._delay_ns - 1)  # more of the very time may still come
 
     def _partition(self, number: int) -> Partition:
         found = self.state.partitions.get(number)

@@ -86,10 +86,21 @@ class Arbitrageur:
         self._due: dict[tuple[str, str], int] = {}
         """By instrument and key: receive time of the quote whose end of validity is waited for. Newer ones wait for it
         to pass: one event each would make up most of what is waiting."""
+        metrics.gauges["watermark_behind_seconds"] = (
+            "How far the watermark is behind the newest quotes", lambda: self._merger.behind_ns / 1e9
+        )  # fmt: skip
+        metrics.gauges["watermark_partition"] = (
+            "Partition of md.bbo that the watermark waits for; -1: none", self._waits_for
+        )  # fmt: skip
+        metrics.gauges["waiting"] = ("Quotes and ends of quotes that wait for it", lambda: len(self._merger.heap))
 
     def _new_merger(self, state: MergeState | None) -> Merger[Item]:
         s = self._settings
-        return Merger(s.merge_delay_ms * MS, s.merge_hold_ms * MS, s.waiting_quotes_max, state)
+        return Merger(s.merge_delay_ms * MS, s.merge_hold_ms * MS, s.merge_silence_ms * MS, s.waiting_quotes_max, state)
+
+    def _waits_for(self) -> int:
+        partition = self._merger.waits_for
+        return -1 if partition is None else partition
 
     def dump(self) -> bytes:
         waiting = [(e.recv_ns, e.key, e.number, e.payload) for e in self._merger.heap]
@@ -109,7 +120,8 @@ class Arbitrageur:
     def handle(self, source: SourceRecord) -> Sequence[Output]:
         """One record of md.bbo_merged."""
         record = decode(source.value)
-        merger, late_before, forced_before = self._merger, self._merger.state.late, self._merger.state.forced
+        merger, state = self._merger, self._merger.state
+        late, forced, joining = state.late, state.forced, state.joining
         partition = partition_of(source)
         if isinstance(record, t.Bbo):
             self._quote(partition, record)
@@ -117,9 +129,10 @@ class Arbitrageur:
             merger.add(partition, int(record.recv_time_ns or 0), _key(record), None)
         elif isinstance(record, t.FeedStatus) and record.channel == "bbo":
             self._status(partition, record)
-        self._events["late"] += merger.state.late - late_before
         found = [self._output(each) for event in merger.ready() for each in self._apply(event)]
-        self._events["forced"] += merger.state.forced - forced_before
+        self._events["late"] += state.late - late
+        self._events["forced"] += state.forced - forced
+        self._events["joining"] += state.joining - joining
         return found
 
     def _quote(self, partition: int, record: t.Bbo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from runtime.config.base import Section
 
@@ -71,12 +71,24 @@ class Arbitrage(Section):
         250, ge=0, description="How far apart collectors may write to one partition; the watermark lies so far back"
     )
     merge_hold_ms: int = Field(
-        10_000, ge=0, description="How far the watermark stays behind at the start, and for a partition at rest"
+        10_000,
+        ge=0,
+        description="How far apart partitions may be read: one that joins counts after it, one at rest is waited for",
+    )
+    merge_silence_ms: int = Field(
+        60_000,
+        gt=0,
+        description="One silent for longer joins anew when it speaks; merge_hold_ms later it is not waited for. "
+        "To be far more than five heartbeat intervals of ingest",
     )
     read_ahead_ms: int = Field(
         2_000, gt=0, description="In a backlog of quotes a partition this far ahead of the others waits for them"
     )
-    waiting_quotes_max: int = Field(100_000, gt=0, description="Beyond it the oldest come out before their time")
+    waiting_quotes_max: int = Field(
+        40_000,
+        gt=0,
+        description="Beyond it the oldest come out before their time; about 110 bytes each, in a state of 8 MB at most",
+    )
 
     @field_validator("fees")
     @classmethod
@@ -85,6 +97,12 @@ class Arbitrage(Section):
             if not re.fullmatch(r"-?0(\.\d+)?", fee):
                 raise ValueError(f"fee of {name} is {fee!r}: give a fraction like '0.001' for 0.1 %")
         return fees
+
+    @model_validator(mode="after")
+    def _read_within_hold(self) -> Arbitrage:
+        if self.read_ahead_ms >= self.merge_hold_ms:
+            raise ValueError("read_ahead_ms must be less than merge_hold_ms: the result would depend on who is ahead")
+        return self
 
 
 class Processors(Section):

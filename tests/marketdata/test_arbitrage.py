@@ -1,16 +1,13 @@
-"""Arbitrage episodes and the order of receive time they are found in."""
+"""Arbitrage episodes."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from marketdata.arbitrage import Finder, Quote, Terms, fee_of, profit_of
 from marketdata.keys import Key
-from marketdata.merge import Merger
 from marketdata.types import Arbitrage
 
 S = 1_000_000_000
@@ -126,101 +123,3 @@ def test_a_feed_that_ends_closes_all_its_episodes() -> None:
         ("binance", "htx", "disconnected"), ("okx", "htx", "disconnected"),
     ]  # fmt: skip
     assert list(finder.state["X"].episodes) == [f"{A}|{B}"]
-
-
-# --- the order of receive time ---------------------------------------------------------------------
-
-
-def drain(merger: Merger[str]) -> list[str]:
-    return [event.payload for event in merger.ready()]
-
-
-def test_nothing_comes_out_before_every_partition_has_passed_it() -> None:
-    merger: Merger[str] = Merger(10, 0, 100)
-    for partition in (0, 1):
-        merger.connected(partition, f"k{partition}")
-    merger.add(0, 100, "k0", "a")
-    merger.add(0, 150, "k0", "b")
-    assert drain(merger) == [], "the other one said nothing yet"
-    merger.add(1, 120, "k1", "c")
-    assert drain(merger) == ["a"]
-    merger.add(1, 200, "k1", None)
-    assert drain(merger) == ["c"]
-    merger.add(0, 170, "k0", None)
-    assert drain(merger) == ["b"]
-
-
-def test_a_partition_whose_keys_were_given_up_holds_nothing_back() -> None:
-    merger: Merger[str] = Merger(0, 0, 100)
-    merger.connected(0, "a")
-    merger.connected(1, "b")
-    merger.add(1, 5, "b", "x")
-    merger.add(0, 50, "a", "y")
-    assert drain(merger) == ["x"]
-    merger.disconnected(1, "b", for_good=True)
-    assert drain(merger) == ["y"]
-
-
-def test_a_partition_at_rest_holds_back_for_a_while() -> None:
-    merger: Merger[str] = Merger(0, 30, 100)
-    merger.connected(0, "a")
-    merger.connected(1, "b")
-    merger.add(1, 5, "b", None)
-    merger.disconnected(1, "b", for_good=False)
-    merger.add(0, 40, "a", "x")
-    assert drain(merger) == []
-    merger.add(0, 69, "a", None)
-    assert drain(merger) == [], "it may come back with what it received at 39"
-    merger.add(0, 70, "a", None)
-    assert drain(merger) == ["x"]
-
-
-def test_late_is_what_lies_behind_its_own_partition() -> None:
-    merger: Merger[str] = Merger(10, 0, 100)
-    merger.connected(0, "a")
-    assert merger.add(0, 100, "a", "x")
-    assert merger.add(0, 90, "a", "w")
-    assert not merger.add(0, 89, "a", "v")
-    assert merger.state.late == 1
-
-
-def test_at_its_bound_the_oldest_comes_out_and_is_counted() -> None:
-    merger: Merger[str] = Merger(0, 0, 3)
-    merger.connected(0, "a")
-    merger.connected(1, "b")
-    merger.add(1, 1, "b", None)
-    for at in (5, 6, 7, 8):
-        merger.add(0, at, "a", str(at))
-    assert drain(merger) == ["5"]
-    assert merger.state.forced == 1
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    times=st.lists(st.lists(st.integers(1, 400), max_size=12), min_size=2, max_size=4),
-    order=st.randoms(use_true_random=False),
-)
-def test_the_result_does_not_depend_on_how_partitions_interleave(times: list[list[int]], order: object) -> None:
-    logs = [sorted(each) for each in times]
-    merger: Merger[str] = Merger(5, 0, 10**6)
-    for partition in range(len(logs)):
-        merger.connected(partition, f"k{partition}")
-    turns = [partition for partition, log in enumerate(logs) for _ in log]
-    order.shuffle(turns)  # type: ignore[attr-defined]
-    at = [0] * len(logs)
-    out: list[str] = []
-    for partition in turns:
-        recv = logs[partition][at[partition]]
-        at[partition] += 1
-        assert merger.add(partition, recv, f"k{partition}", f"{recv}/{partition}/{at[partition]}")
-        out += drain(merger)
-    for partition in range(len(logs)):
-        merger.add(partition, 10_000, f"k{partition}", None)
-    out += drain(merger)
-    assert out == [
-        f"{recv}/{partition}/{number}"
-        for recv, partition, number in sorted(
-            (recv, partition, number) for partition, log in enumerate(logs) for number, recv in enumerate(log, 1)
-        )
-    ]
-    assert merger.state.late == merger.state.forced == 0

@@ -1,4 +1,4 @@
-"""What the finder passes over without exact sums, and when the watermark is computed anew: nothing may depend on it."""
+"""What the finder passes over without exact sums: nothing may depend on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from marketdata.arbitrage import Finder, Instrument, Quote, Terms, profit_of
-from marketdata.merge import Merger, MergeState
 
 KEYS = ("binance.spot.BTCUSDT", "kraken.spot.BTC/USD", "okx.perp.BTC-USDT-SWAP", "okx.spot.BTC-USDT")
 FEES = {"binance": Decimal("0.0004"), "kraken.spot": Decimal("-0.0001"), "default": Decimal("0.0005")}
@@ -61,27 +60,3 @@ def test_exactly_the_least_profit_is_enough() -> None:
         "10.0000"
     ]
     assert [found.action for found in finder.quote("X", KEYS[1], Quote(3, 3, "100.0999", "1", "200", "1"))] == ["close"]
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_the_watermark_is_what_the_state_says(seed: int) -> None:
-    """Whatever happens, the one kept is the one that a merger restored from the state computes."""
-    rng = random.Random(seed)
-    merger: Merger[int] = Merger(10, 60, 10**6)
-    now = 100
-    values = set()
-    for number in range(800):
-        now += rng.randrange(0, 6)
-        partition, key = rng.randrange(4), f"k{rng.randrange(2)}"
-        what = rng.random()
-        if what < 0.8:
-            merger.add(partition, now - rng.randrange(0, 8), key, number)
-        elif what < 0.9:
-            merger.connected(partition, key)
-        else:
-            merger.disconnected(partition, key, for_good=rng.random() < 0.5)
-        list(merger.ready())
-        state = msgspec.json.decode(msgspec.json.encode(merger.state), type=MergeState)
-        assert merger.watermark_ns == Merger[int](10, 60, 10**6, state).watermark_ns
-        values.add(merger.watermark_ns)
-    assert len(values) > 100

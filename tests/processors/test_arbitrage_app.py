@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka import TopicPartition
+from msgspec import structs
+from pydantic import ValidationError
 
 from marketdata.codec import decode, encoder
 from marketdata.errors import UnparsableFrame
+from marketdata.topics import TOPICS
 from marketdata.types import Arbitrage, Bbo, FeedStatus, Heartbeat, Record
 from processors.alignment import Alignment, ahead_of
 from processors.arbitrage import ONE, Arbitrageur, definition, partition_of
@@ -21,7 +24,9 @@ from runtime.config.processors import Arbitrage as Settings
 
 S = 1_000_000_000
 encode = encoder("json")
-SETTINGS = Settings(fees={"default": "0"}, merge_hold_ms=5_000, merge_delay_ms=100, update_interval_ms=0)
+SETTINGS = Settings(
+    fees={"default": "0"}, merge_hold_ms=5_000, merge_silence_ms=12_000, merge_delay_ms=100, update_interval_ms=0
+)
 MARKETS = (("binance", "BTCUSDT", 0), ("okx", "BTC-USDT", 1), ("htx", "BTCUSDT", 2))
 
 
@@ -59,14 +64,25 @@ def found(outputs: Sequence[Output]) -> list[tuple[bytes, bytes]]:
     return [(output.key, output.value) for output in outputs]
 
 
-def market_day(seed: int) -> list[list[Came]]:
-    """A log per partition: quotes that cross now and then, a feed that ends and comes back, heartbeats."""
+def joined(settings: Settings = SETTINGS) -> tuple[Arbitrageur, Metrics]:
+    """An application that knows the markets' partitions and counts them from 5 s on."""
+    metrics = Metrics("a", None)
+    app = Arbitrageur(settings, metrics, encode)
+    for exchange, symbol, partition in MARKETS[:2]:
+        app.handle(source(0, Came(partition, status(exchange, symbol, 1, "connected", "c1"))))
+    return app, metrics
+
+
+def market_day(seed: int, killed_ms: int = 0) -> list[list[Came]]:
+    """A log per partition: quotes that cross now and then, a feed that ends and comes back, heartbeats. The last feed
+    can be killed, and then says nothing more."""
     rng = random.Random(seed)
     logs: list[list[Came]] = []
     for exchange, symbol, partition in MARKETS:
-        log = [Came(partition, status(exchange, symbol, 0, "connected"))]
+        log = [Came(partition, status(exchange, symbol, 1, "connected"))]
         at_ms = 1
-        while at_ms < 20_000:
+        end_ms = killed_ms if killed_ms and partition == 2 else 30_000
+        while at_ms < end_ms:
             at_ms += rng.randrange(1, 900)
             middle = 1000 + rng.randrange(-6, 7)
             log.append(Came(partition, bbo(exchange, symbol, at_ms, middle - 2, middle + 2)))
@@ -74,7 +90,8 @@ def market_day(seed: int) -> list[list[Came]]:
                 log.append(Came(partition, status(exchange, symbol, at_ms + 1, "disconnected")))
                 at_ms += 2_000
                 log.append(Came(partition, status(exchange, symbol, at_ms, "connected")))
-        log.append(Came(partition, beat(exchange, symbol, 40_000)))
+        if end_ms == 30_000:
+            log += [Came(partition, beat(exchange, symbol, at_ms)) for at_ms in (40_000, 50_000, 60_000)]
         logs.append(log)
     return logs
 
@@ -104,9 +121,11 @@ def turns_of(logs: list[list[Came]], seed: int, ahead_ms_max: int) -> list[int]:
     return turns
 
 
+@pytest.mark.parametrize("killed_ms", [0, 15_000])
 @pytest.mark.parametrize("seed", range(6))
-def test_interleaving_and_restarts_change_nothing(seed: int) -> None:
-    logs = market_day(seed)
+def test_interleaving_and_restarts_change_nothing(seed: int, killed_ms: int) -> None:
+    """However it ends for one feed, everything comes out and every episode is closed."""
+    logs = market_day(seed, killed_ms)
     first = play(logs, turns_of(logs, 0, 0))
     records = [decode(value) for _, value in first]
     actions = [r.action for r in records if isinstance(r, Arbitrage)]
@@ -116,14 +135,11 @@ def test_interleaving_and_restarts_change_nothing(seed: int) -> None:
 
 
 def test_episodes_are_keyed_by_instrument() -> None:
-    app = Arbitrageur(SETTINGS, Metrics("a", None), encode)
+    app, _ = joined()
     log = [
-        Came(0, status("binance", "BTCUSDT", 0, "connected")),
-        Came(1, status("okx", "BTC-USDT", 0, "connected")),
-        Came(0, bbo("binance", "BTCUSDT", 10, 99, 100)),
-        Came(1, bbo("okx", "BTC-USDT", 20, 101, 102)),
-        Came(0, beat("binance", "BTCUSDT", 6_000)),
-        Came(1, beat("okx", "BTC-USDT", 6_000)),
+        Came(0, bbo("binance", "BTCUSDT", 5_010, 99, 100)),
+        Came(1, bbo("okx", "BTC-USDT", 5_020, 101, 102)),
+        *(Came(partition, beat(*MARKETS[partition][:2], at_ms)) for at_ms in (11_000, 12_000) for partition in (0, 1)),
     ]
     out = [o for offset, came in enumerate(log) for o in app.handle(source(offset, came))]
     assert [(o.topic, o.key) for o in out] == [("md.arbitrage", b"BTC-USDT")] * 2, "opened, and closed as too old"
@@ -131,38 +147,93 @@ def test_episodes_are_keyed_by_instrument() -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_quote_counts_until_its_own_age_however_many_came_before(restarted: bool) -> None:
-    app = Arbitrageur(SETTINGS, Metrics("a", None), encode)
-    log = [Came(0, bbo("binance", "BTCUSDT", at_ms, 99, 100)) for at_ms in range(100, 7_100, 70)]
+    app, _ = joined()
+    log = [Came(0, bbo("binance", "BTCUSDT", at_ms, 99, 100)) for at_ms in range(5_100, 12_100, 70)]
     last_ms = int(log[-1].record.recv_time_ns) // 1_000_000
-    log += [Came(1, bbo("okx", "BTC-USDT", at_ms, 101, 102)) for at_ms in range(130, 14_000, 90)]
+    log += [Came(1, bbo("okx", "BTC-USDT", at_ms, 101, 102)) for at_ms in range(5_130, 19_000, 90)]
     log.sort(key=lambda came: int(came.record.recv_time_ns))
-    log += [Came(partition, beat(*MARKETS[partition][:2], 30_000)) for partition in (0, 1)]
+    log += [Came(partition, beat(*MARKETS[partition][:2], at_ms)) for at_ms in (30_000, 31_000) for partition in (0, 1)]
     out = []
     for offset, came in enumerate(log):
         out += [decode(o.value) for o in app.handle(source(offset, came))]
         if restarted and offset % 10 == 0:
             app = Arbitrageur(SETTINGS, Metrics("a", None), encode).restore(app.dump())
     told = [(r.action, r.reason, int(r.recv_time_ns) // 1_000_000) for r in out if isinstance(r, Arbitrage)]
-    assert told == [("open", "", 130), ("close", "stale", last_ms + SETTINGS.max_quote_age_ms)]
+    assert told == [("open", "", 5_130), ("close", "stale", last_ms + SETTINGS.max_quote_age_ms)]
 
 
 def test_a_rotation_of_connections_is_no_end_of_the_feed() -> None:
-    app = Arbitrageur(SETTINGS, Metrics("a", None), encode)
+    app, _ = joined()
     log = [
-        Came(0, status("binance", "BTCUSDT", 0, "connected", "c1")),
-        Came(1, status("okx", "BTC-USDT", 0, "connected")),
-        Came(0, bbo("binance", "BTCUSDT", 10, 99, 100)),
-        Came(1, bbo("okx", "BTC-USDT", 20, 101, 102)),
-        Came(0, status("binance", "BTCUSDT", 30, "connected", "c2")),
-        Came(0, status("binance", "BTCUSDT", 40, "disconnected", "c1")),
-        Came(0, status("binance", "BTCUSDT", 700, "disconnected", "c2")),
-        Came(1, beat("okx", "BTC-USDT", 1_500)),
-        Came(1, beat("okx", "BTC-USDT", 7_000)),
+        Came(0, bbo("binance", "BTCUSDT", 5_010, 99, 100)),
+        Came(1, bbo("okx", "BTC-USDT", 5_020, 101, 102)),
+        Came(0, status("binance", "BTCUSDT", 5_030, "connected", "c2")),
+        Came(0, status("binance", "BTCUSDT", 5_040, "disconnected", "c1")),
+        Came(0, status("binance", "BTCUSDT", 5_700, "disconnected", "c2")),
+        Came(1, beat("okx", "BTC-USDT", 6_500)),
+        Came(1, beat("okx", "BTC-USDT", 12_000)),
+        Came(1, beat("okx", "BTC-USDT", 13_000)),
     ]
     records = [decode(o.value) for offset, came in enumerate(log) for o in app.handle(source(offset, came))]
     assert [(r.action, r.reason) for r in records if isinstance(r, Arbitrage)] == [
         ("open", ""), ("close", "disconnected"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_killed_feed_holds_the_others_up_for_a_stated_time(restarted: bool) -> None:
+    """Its collector could not say `disconnected`. Its quote ages out, and others go on."""
+    app, metrics = joined()
+
+    def at(at_ms: int, *came: Came) -> list[tuple[str, str, int]]:
+        nonlocal app
+        found = [decode(o.value) for each in came for o in app.handle(source(at_ms, each))]
+        if restarted:
+            app = Arbitrageur(SETTINGS, metrics, encode).restore(app.dump())
+        return [(r.action, r.reason, int(r.recv_time_ns) // 1_000_000) for r in found if isinstance(r, Arbitrage)]
+
+    assert not at(5_020, Came(1, bbo("okx", "BTC-USDT", 5_020, 101, 102)))
+    assert not at(5_030, Came(0, bbo("binance", "BTCUSDT", 5_030, 99, 100)))
+    told = {at_ms: at(at_ms, Came(0, bbo("binance", "BTCUSDT", at_ms, 99, 100))) for at_ms in range(5_500, 30_000, 500)}
+    last_ms = 5_020 + SETTINGS.merge_silence_ms + SETTINGS.merge_hold_ms
+    seen_ms = min(at_ms for at_ms, found in told.items() if found)
+    assert last_ms < seen_ms <= last_ms + 1_000, "told by the time before the last one"
+    opened, closed = ("open", "", 5_030), ("close", "stale", 5_020 + SETTINGS.max_quote_age_ms)
+    assert [each for found in told.values() for each in found] == [opened, closed]
+    assert not metrics.counts["events"]["late"] + metrics.counts["events"]["joining"]
+    assert not at(29_600, Came(1, bbo("okx", "BTC-USDT", 29_600, 101, 102)))
+    assert metrics.counts["events"]["joining"] == 1, "it is back"
+
+
+def test_who_holds_the_watermark_back_can_be_seen() -> None:
+    app, metrics = joined()
+
+    def seen() -> list[float]:
+        return [metrics.gauges[n][1]() for n in ("watermark_behind_seconds", "watermark_partition", "waiting")]
+
+    app.handle(source(0, Came(1, beat("okx", "BTC-USDT", 2_000))))
+    for offset, at_ms in enumerate((6_000, 9_000, 9_500), 1):
+        app.handle(source(offset, Came(0, bbo("binance", "BTCUSDT", at_ms, 99, 100))))
+    assert seen() == pytest.approx([7.1, 1, 3]), "nothing came of partition 1 since 2 s"
+    app.handle(source(4, Came(1, beat("okx", "BTC-USDT", 9_400))))
+    assert seen() == pytest.approx([0.1, -1, 3]), "two quotes, and the end of the first one"
+
+
+def test_as_many_quotes_as_may_wait_fit_into_the_state() -> None:
+    """One message of the changelog; long names and prices, all of them waiting for a partition that was killed."""
+    app, metrics = joined(Settings())
+    symbol, quotes = "BTC-26DEC26-100000-C", Settings().waiting_quotes_max + 1
+    for offset in range(quotes):
+        quote = bbo("deribit", symbol, 10_001 + offset * 50_000 // quotes, 98_765, 98_766)
+        quote = structs.replace(quote, instrument=symbol, bid_quantity="12.34567890", ask_quantity="0.00012345")
+        app.handle(source(offset, Came(0, quote)))
+    assert metrics.counts["events"]["forced"]
+    assert len(app.dump()) < 0.8 * max(topic.max_message_bytes for topic in TOPICS), "see processors.app"
+
+
+def test_what_would_be_read_too_far_ahead_is_refused() -> None:
+    with pytest.raises(ValidationError, match="read_ahead_ms"):
+        Settings(read_ahead_ms=10_000)
 
 
 def test_quotes_without_instrument_and_records_without_origin_are_told() -> None:
