@@ -94,14 +94,15 @@ class Alignment:
         self.paused = ahead
 
     def _behind(self, consumer: Consumer) -> set[int]:
-        """Partitions that have more to read. Their ends are those of the last fetch: no request is made.
+        """Partitions that have more to read. Where they begin and end is as of the last fetch: no request is made.
 
-        Before the first fetch an end is not known; such a partition counts as having more.
+        Before the first fetch an end is not known; such a partition counts as having more. One whose records all
+        expired unread has none.
         """
         left: set[int] = set()
         for at in consumer.position([TopicPartition(self.topic, p) for p in self._newest_ms]):
-            _, end = consumer.get_watermark_offsets(TopicPartition(at.topic, at.partition), cached=True)
-            read_to = at.offset if at.offset >= 0 else self._starts.get(at.partition, 0)
+            begin, end = consumer.get_watermark_offsets(TopicPartition(at.topic, at.partition), cached=True)
+            read_to = max(begin, at.offset if at.offset >= 0 else self._starts.get(at.partition, 0))
             if end < 0 or end > read_to:
                 left.add(at.partition)
         return left

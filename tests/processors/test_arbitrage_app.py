@@ -279,11 +279,11 @@ class Log:
     """Stands for quixstreams' consumer: positions and ends as set, and what was asked."""
 
     def __init__(self, ends: dict[int, int]) -> None:
-        self.ends, self.at = ends, dict.fromkeys(ends, -1001)
+        self.ends, self.at, self.begins = ends, dict.fromkeys(ends, -1001), dict.fromkeys(ends, 0)
         self.paused: set[int] = set()
 
     def committed(self, partitions: list[TopicPartition], timeout: Any = None) -> list[TopicPartition]:
-        return [TopicPartition(tp.topic, tp.partition, -1001) for tp in partitions]
+        return [TopicPartition(tp.topic, tp.partition, 0) for tp in partitions]
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         return [TopicPartition(tp.topic, tp.partition, self.at[tp.partition]) for tp in partitions]
@@ -291,7 +291,7 @@ class Log:
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: Any = None, cached: bool = False
     ) -> tuple[int, int]:
-        return 0, self.ends[partition.partition]
+        return self.begins[partition.partition], self.ends[partition.partition]
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused |= {tp.partition for tp in partitions}
@@ -321,3 +321,14 @@ def test_partitions_wait_for_each_other_and_go_on() -> None:
     assert log.paused == {1}
     read(0, 9, 1010)
     assert log.paused == set(), "partition 0 is read to its end"
+
+
+def test_nobody_waits_for_records_that_expired_unread() -> None:
+    log = Log({0: 10, 1: 10})
+    log.begins[1] = 10
+    alignment = Alignment("t", 20)
+    alignment.assign(log, [0, 1])
+    alignment.noting(lambda *_: (), lambda: 0)(b"", b"", 1000, None, None)
+    log.at[0] = 1
+    alignment.look(log, 1.0)
+    assert log.paused == set()
