@@ -70,6 +70,9 @@ class Trade(Record, frozen=True, kw_only=True, tag="trade", gc=False):
     liquidation: bool = False
     venue_trade_id: str = ""
     """The venue's own id where `trade_id` is its per-instrument sequence number (Deribit); else ""."""
+    off_book: bool = False
+    """The venue says that it was not matched in the instrument's own book (a block trade, the leg of a combination):
+    its price may lie off the market. For signals made of the tape, leave it out."""
 
 
 # --- books -----------------------------------------------------------------------------------------

@@ -209,6 +209,7 @@ TRADES = Table(
         Column("raw_quantity", k.OPTIONAL, "Quantity as the exchange counts it (contracts), where that differs"),
         Column("liquidation", k.FLAG, "True where the exchange says the trade was a liquidation"),
         Column("venue_trade_id", k.TEXT, "The exchange's own id where trade_id is its number within the symbol"),
+        Column("off_book", k.FLAG, "True: not matched in the symbol's own book (block trade, leg of a combination)"),
         EVENT_TIME,
     ),
     ("trade_time", "aggregated", "trade_id", "trade_id_text"),

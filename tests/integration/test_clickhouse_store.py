@@ -106,7 +106,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(
             "INSERT INTO trades_log (exchange, market, symbol, price) VALUES ('binance', 'spot', 'BTCUSDT', 3)"
         )
         monkeypatch.setattr(migrations, "MIGRATIONS", newest)
-        assert migrate(config) == [2]
+        assert migrate(config) == [2, 3]
         assert migrate(config) == []
         assert admin.execute("SELECT volume, trade_count, proof FROM klines") == [(Decimal("2.5"), 7, "ids")]
         rows = admin.execute("SELECT volume, trade_count, raw_volume FROM venue_klines")
@@ -194,7 +194,8 @@ def test_what_venues_of_contracts_say_comes_back_as_it_was(config: Config, admin
         return admin.execute(sql)
 
     d = Decimal
-    assert rows("SELECT raw_quantity, venue_trade_id, liquidation FROM trades") == [(d(1), "ETH-123", True)]
+    told = rows("SELECT raw_quantity, venue_trade_id, liquidation, off_book FROM trades")
+    assert told == [(d(1), "ETH-123", True, True)]
     for name in ("book_deltas", "book_snapshots"):
         assert rows(f"SELECT multiplier, inverse FROM {name}") == [(d(100), True)]
     assert rows("SELECT bid_price, raw_bid_quantity, raw_ask_quantity FROM quotes ORDER BY update_id") == [

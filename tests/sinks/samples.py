@@ -130,7 +130,7 @@ def contracts() -> list[tuple[str, Any]]:
     untold = dict.fromkeys(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id"), "")
     inverse = {"multiplier": "100", "inverse": True}
     return [
-        ("md.trade", trade(3, raw_quantity="1", venue_trade_id="ETH-123", liquidation=True)),
+        ("md.trade", trade(3, raw_quantity="1", venue_trade_id="ETH-123", liquidation=True, off_book=True)),
         ("md.book_delta", book_delta(9, **inverse)),
         ("md.book_snapshot", book_snapshot(9, **inverse)),
         ("md.bbo", bbo(9, raw_bid_quantity="150", raw_ask_quantity="25")),

@@ -81,7 +81,7 @@ def test_a_trade_becomes_exactly_these_cells() -> None:
         "trade_time": samples.AT_US + 7, "trade_id": 7, "trade_id_text": "", "aggregated": False,
         "price": "87012.34000000", "quantity": "0.00120000", "side": "buy", "first_trade_id": 0,
         "first_trade_id_text": "", "last_trade_id": 0, "last_trade_id_text": "", "raw_quantity": "",
-        "liquidation": False, "venue_trade_id": "",
+        "liquidation": False, "venue_trade_id": "", "off_book": False,
         "event_time": 0, "recv_time": 0, "_topic": "sim.md.trade", "_partition": 0, "_offset": 0,
     }  # fmt: skip
 

@@ -282,14 +282,18 @@ def test_the_side_of_a_liquidation(direction: str, who: str, orders: list[tuple[
 
 
 def test_trades_of_blocks_and_combos_are_kept() -> None:
-    fields: list[dict[str, Any]] = [
-        {"block_trade_id": "1"},
-        {"combo_id": "BTC-FS-25DEC26_PERP", "combo_trade_id": "43"},
-        {},
+    """And marked: their ids belong to the same sequence, their prices need not belong to the market."""
+    fields: list[tuple[dict[str, Any], bool]] = [
+        ({"block_trade_id": "BLOCK-1", "block_trade_leg_count": 2}, True),
+        ({"block_rfq_id": 456}, True),
+        ({"combo_id": "BTC-FS-25DEC26_PERP", "combo_trade_id": "43"}, True),
+        ({"block_trade_id": None, "combo_id": None}, False),
+        ({}, False),
     ]
-    for field in fields:
+    for field, off_book in fields:
         (trade,) = trades(**field, liquidation="none")
         assert (trade.trade_id, trade.venue_trade_id, trade.liquidation) == ("7", "ETH-9", False)
+        assert trade.off_book is off_book
 
 
 # --- tickers ---------------------------------------------------------------------------------------

@@ -87,6 +87,9 @@ class TradeMsg(Struct, gc=False):
     amount: Raw
     liquidation: Text = ""
     """Who was liquidated: M maker, T taker, MT both."""
+    block_trade_id: Any = None
+    block_rfq_id: Any = None
+    combo_id: Any = None
 
 
 class BookIds(Struct, gc=False):

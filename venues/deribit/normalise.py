@@ -124,6 +124,7 @@ def trade_records(msg: m.TradeMsg, ctx: Context) -> Sequence[Trade | Liquidation
         raw_quantity=raw_quantity,
         liquidation=bool(who),
         venue_trade_id=msg.trade_id,
+        off_book=bool(msg.block_trade_id or msg.block_rfq_id or msg.combo_id),
     )
     if not who:
         return (trade,)
