@@ -100,14 +100,21 @@ class Books:
         if feed.connections:
             self._look(symbol)
             return
-        self.snapshots.settled(symbol)  # a snapshot now would anchor nothing; the next update asks again
+        self.snapshots.lost(symbol)  # a snapshot now would anchor nothing; the next update asks again
         if self._recovery is not None:
             self._recovery.forget(symbol)
         if reason == "unsubscribed":
-            self._feeds.pop(symbol, None)
-            self.snapshots.forget(symbol)
-            self._by_rest.discard(symbol)
-            self._begun.pop(symbol, None)
+            self.forget(symbol)
+
+    def forget(self, symbol: str) -> None:
+        """Nobody wants the book any more. A connection that still carries it tells when it does not."""
+        feed = self._feeds.get(symbol)
+        if feed is None or feed.connections:
+            return
+        del self._feeds[symbol]
+        self.snapshots.forget(symbol)
+        self._by_rest.discard(symbol)
+        self._begun.pop(symbol, None)
 
     def on_frame(self, symbol: str, conn: str, frame: bytes, recv_ns: int) -> None:  # noqa: ARG002
         """A book frame was published."""

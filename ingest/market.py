@@ -43,6 +43,7 @@ class Surroundings:
     metrics: Metrics
     next_conn: Callable[[], str]
     may_connect: Callable[[], bool]
+    """False while the spill is full: nowhere to put what the venue says."""
     env: Mapping[str, str]
     on_task_done: Callable[[asyncio.Task[None]], None]
     on_selected: Selected = lambda *_: None
@@ -78,7 +79,7 @@ class Market:
         self.wishes = Wishes(venue)
         self.books = Books(venue, self.rest, records, publish, metrics, settings, self)
         self.instruments = Instruments(protocol, self.rest, records, publish, metrics, next_conn(), self._on_listing)
-        self.polls = Polls(protocol, self.rest, records, publish, metrics, next_conn())
+        self.polls = Polls(protocol, self.rest, records, publish, metrics, next_conn(), around.may_connect)
         self._selector = Selector(venue, market, self.rest, around.on_selected, around.selected_before)
         self._around = Around(market.ws_url, ws_proxy, settings, attempts, next_conn, around.may_connect)
         self._host = Host(
@@ -177,6 +178,9 @@ class Market:
             mine = [s for s in streams if s.name in feed.group.streams]
             if mine:
                 feed.remove(mine)
+        for stream in streams:
+            if stream.channel == "book":
+                self.books.forget(stream.symbol)  # while it reconnects, no connection will say that it is gone
 
     async def _run_feed(self, feed: Feed) -> None:
         await feed.run()

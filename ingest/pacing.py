@@ -28,6 +28,28 @@ class Backoff:
         self.failures = 0
 
 
+class Repeats:
+    """When something that was asked for may be done: at once after a calm time, else a pause after the last time; the
+    pause doubles while it is asked for again and again."""
+
+    def __init__(self, pause_s_min: float, pause_s_max: float, calm_s: float) -> None:
+        self._min, self._max, self._calm_s = pause_s_min, pause_s_max, calm_s
+        self._pause_s = pause_s_min
+        self._done_s: float | None = None
+
+    def next_s(self, now_s: float) -> float:
+        """When it may be done; the pause after it is a longer one unless it was calm until now."""
+        if self._done_s is None or now_s - self._done_s > self._pause_s + self._calm_s:
+            self._pause_s = self._min
+            return now_s
+        at_s = max(now_s, self._done_s + self._pause_s)
+        self._pause_s = min(self._max, 2 * self._pause_s)
+        return at_s
+
+    def done(self, now_s: float) -> None:
+        self._done_s = now_s
+
+
 class Window:
     """At most `limit` events in any `span_s` seconds."""
 

@@ -103,7 +103,8 @@ class PollQueue:
 
 
 class Polls:
-    """All polls of one market. `run` is the task; `conn` names this process in the records' headers."""
+    """All polls of one market. `run` is the task; `conn` names this process in the records' headers; while `may_ask`
+    says no, nothing is asked."""
 
     def __init__(
         self,
@@ -113,7 +114,9 @@ class Polls:
         publish: Callable[[Record], None],
         metrics: Metrics,
         conn: str,
+        may_ask: Callable[[], bool],
     ) -> None:
+        self._may_ask = may_ask
         self._protocol = protocol
         self._rest = rest
         self._records = records
@@ -154,7 +157,7 @@ class Polls:
     async def _next(self) -> Wish | None:
         """The next poll, paid for; or None after some waiting."""
         now_s = time.monotonic()
-        wish, wait_s = self._queue.next(now_s, self._blocked)
+        wish, wait_s = self._queue.next(now_s, self._blocked) if self._may_ask() else (None, IDLE_CHECK_S)
         if wish is None:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):

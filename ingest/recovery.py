@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from ingest.pacing import Backoff
+from ingest.pacing import Backoff, Repeats
 from venues.contract import BookRecovery
 
 TRIES = 3
@@ -45,6 +45,7 @@ class Plight:
 
     conn: str
     pause: Backoff
+    demands: Repeats
     wanted: bool = False
     demanded: bool = False
     """Someone found the book wrong: only a whole new one settles it."""
@@ -52,7 +53,6 @@ class Plight:
     """Not before this it is tried again."""
     tries: int = 0
     anchored_s: float | None = None
-    demanded_s: float = -1e18
 
 
 class StreamRecovery:
@@ -88,13 +88,14 @@ class StreamRecovery:
         book.anchored_s = None
 
     def demand(self, symbol: str, conn: str, now_s: float) -> bool:
-        """Somebody found the book wrong. False where it is being brought back anyway."""
+        """Somebody found the book wrong. False where it is being brought back anyway. Ever more rarely where a whole
+        new book does not help: the venue itself may show it crossed."""
         book = self._book(symbol, conn)
         if book.wanted:
             return False
         book.conn, book.wanted, book.demanded = conn, True, True
-        book.at_s = max(now_s, book.demanded_s + self._demand_interval_s)
-        book.demanded_s = book.at_s
+        book.at_s = book.demands.next_s(now_s)
+        book.demands.done(book.at_s)
         return True
 
     def settled(self, symbol: str, whole: bool, now_s: float) -> None:
@@ -129,5 +130,6 @@ class StreamRecovery:
         book = self._books.get(symbol)
         if book is None:
             low, high = (REQUEST_S_MIN, REQUEST_S_MAX) if self._way is Way.REQUEST else (RENEW_S_MIN, RENEW_S_MAX)
-            book = self._books[symbol] = Plight(conn, Backoff(low, high, self._random))
+            demands = Repeats(self._demand_interval_s, RENEW_S_MAX, HEALTHY_S)
+            book = self._books[symbol] = Plight(conn, Backoff(low, high, self._random), demands)
         return book

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from ingest.pacing import Backoff
+from ingest.pacing import Backoff, Repeats
 
 DEEP_SHARE = 0.5
 """Part of the weight budget that deepening may fill: the rest stays free for books that have no anchor."""
@@ -19,6 +19,7 @@ RETRY_S_MIN = 0.5
 RETRY_S_MAX = 30.0
 DEEP_RETRY_S_MIN = 5.0
 DEEP_RETRY_S_MAX = 300.0
+DEMAND_S_MAX = 300.0
 HEALTHY_S = 30.0
 """A book that kept its anchor this long may have a new one at once."""
 
@@ -44,6 +45,7 @@ class Book:
     retry: Backoff
     """Of urgent fetches; a book that loses its anchor soon after it got one waits longer each time."""
     deep_retry: Backoff
+    demands: Repeats
     wants: Why | None = None
     """ANCHOR, DEMAND or nothing urgent."""
     since_s: float = 0.0
@@ -54,8 +56,6 @@ class Book:
     anchored_s: float | None = None
     """Since when it has an anchor; None: it has none."""
     deep: bool = False
-    demanded_s: float = -1e18
-    """When a snapshot last went out on someone's demand."""
 
 
 class SnapshotQueue:
@@ -82,13 +82,7 @@ class SnapshotQueue:
     def need(self, symbol: str, now_s: float) -> None:
         """The book has no anchor and holds updates: fetch one."""
         book = self._book(symbol)
-        if book.anchored_s is not None:
-            if now_s - book.anchored_s >= HEALTHY_S:
-                book.retry.reset()
-                book.urgent_at_s = now_s
-            else:
-                book.urgent_at_s = now_s + book.retry.next_delay_s()
-            book.anchored_s, book.deep = None, False
+        self._unanchored(book, now_s)
         if not book.in_flight and book.wants is not Why.ANCHOR:
             if book.wants is Why.DEMAND:
                 book.urgent_at_s = now_s
@@ -96,19 +90,36 @@ class SnapshotQueue:
 
     def demand(self, symbol: str, now_s: float) -> bool:
         """Somebody asks for a snapshot. False when one is on its way or wanted anyway; never more often than the
-        demand interval, but then postponed rather than refused."""
+        demand interval, and ever more rarely where it does not help, but then postponed rather than refused."""
         book = self._book(symbol)
         if book.in_flight or book.wants is not None:
             return False
         book.wants, book.since_s = Why.DEMAND, now_s
-        book.urgent_at_s = max(now_s, book.demanded_s + self._demand_interval_s)
+        book.urgent_at_s = book.demands.next_s(now_s)
         return True
 
     def settled(self, symbol: str) -> None:
-        """The book found an anchor without a new snapshot, or has no connection: nothing is urgent any more."""
+        """The book found an anchor without a new snapshot: nothing is urgent any more."""
         book = self._books.get(symbol)
         if book is not None and book.wants is Why.ANCHOR:
             book.wants = None
+
+    def lost(self, symbol: str, now_s: float) -> None:
+        """The book has no connection, so that a snapshot would anchor nothing: the next update asks again."""
+        book = self._books.get(symbol)
+        if book is not None:
+            book.wants = None
+            self._unanchored(book, now_s)
+
+    def _unanchored(self, book: Book, now_s: float) -> None:
+        if book.anchored_s is None:
+            return
+        if now_s - book.anchored_s >= HEALTHY_S:
+            book.retry.reset()
+            book.urgent_at_s = now_s
+        else:
+            book.urgent_at_s = now_s + book.retry.next_delay_s()
+        book.anchored_s, book.deep = None, False
 
     def forget(self, symbol: str) -> None:
         self._books.pop(symbol, None)
@@ -133,7 +144,7 @@ class SnapshotQueue:
         book = self._book(symbol)
         book.in_flight = True
         if why is Why.DEMAND:
-            book.demanded_s = now_s
+            book.demands.done(now_s)
         if book.wants is why:
             book.wants = None
 
@@ -150,10 +161,11 @@ class SnapshotQueue:
             book.deep_retry.reset()
             book.deep_at_s = now_s + self._reanchor_interval_s * (0.8 + 0.4 * self._random())
 
-    def dropped(self, symbol: str) -> None:
+    def dropped(self, symbol: str, now_s: float) -> None:
         """The fetch came to nothing and nobody wants it any more (the connection is gone)."""
         if (book := self._books.get(symbol)) is not None:
             book.in_flight = False
+            self.lost(symbol, now_s)
 
     def failed(self, symbol: str, why: Why, now_s: float) -> None:
         """No reply, too old, or refused: again later, ever more slowly; nothing is forgotten."""
@@ -185,5 +197,6 @@ class SnapshotQueue:
                 symbol,
                 retry=Backoff(RETRY_S_MIN, RETRY_S_MAX, self._random),
                 deep_retry=Backoff(DEEP_RETRY_S_MIN, DEEP_RETRY_S_MAX, self._random),
+                demands=Repeats(self._demand_interval_s, DEMAND_S_MAX, HEALTHY_S),
             )
         return book

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ingest.metrics import Metrics, events
 from ingest.records import Place, Record, Records
 from ingest.rest import Rest
-from ingest.snapshot_queue import Pick, SnapshotQueue
+from ingest.snapshot_queue import Pick, SnapshotQueue, Why
 from marketdata.book_feed import BookFeed, SnapshotVerdict
 from marketdata.errors import BadData
 from runtime.config.ingest import Ingest
@@ -71,6 +71,10 @@ class Snapshots:
     def settled(self, symbol: str) -> None:
         """Nothing is urgent about this book any more."""
         self._queue.settled(symbol)
+
+    def lost(self, symbol: str) -> None:
+        """No connection carries the book."""
+        self._queue.lost(symbol, time.monotonic())
 
     def demand(self, symbol: str, update_id: str) -> bool:
         """Someone wants a snapshot at least as new as `update_id`. False: one is on its way anyway."""
@@ -134,8 +138,11 @@ class Snapshots:
             self._metrics.count("snapshots", *self._market, outcome)
             if outcome in ("anchored", "waiting"):
                 self._queue.succeeded(symbol, why, now_s)
+            elif outcome == "older_than_asked":  # an anchor all the same
+                self._queue.succeeded(symbol, why, now_s)
+                self._queue.failed(symbol, Why.DEMAND, now_s)
             elif outcome == "unwanted":
-                self._queue.dropped(symbol)
+                self._queue.dropped(symbol, now_s)
             else:
                 self._queue.failed(symbol, why, now_s)
             self._look(symbol)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.budget import BANNED_WAIT_S, REFUSED_WAIT_S, WeightBudget, retry_after_s
-from ingest.pacing import Backoff, Window
+from ingest.pacing import Backoff, Repeats, Window
 
 
 @pytest.mark.parametrize(("jitter", "delays"), [(0.0, [0.5, 1, 2, 4, 8, 15, 15]), (0.999999, [1, 2, 4, 8, 16, 30, 30])])
@@ -20,6 +20,18 @@ def test_backoff_never_overflows() -> None:
     backoff = Backoff(1.0, 30.0, lambda: 0.5)
     for _ in range(5_000):
         assert backoff.next_delay_s() <= 30.0
+
+
+def test_what_is_asked_for_again_and_again_is_done_ever_more_rarely() -> None:
+    repeats, now_s, done = Repeats(10.0, 300.0, 30.0), 5.0, []
+    for _ in range(8):
+        now_s = repeats.next_s(now_s)
+        repeats.done(now_s)
+        done.append(now_s - 5.0)
+    assert done == [0, 10, 30, 70, 150, 310, 610, 910]
+    assert repeats.next_s(now_s + 331) == now_s + 331  # calm until now
+    repeats.done(now_s + 331)
+    assert repeats.next_s(now_s + 332) == now_s + 341
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 32).map(lambda n: n / 64), max_size=80))

@@ -119,6 +119,23 @@ def test_demand_is_rate_limited_per_book_and_not_forgotten() -> None:
         assert pick.why is not Why.DEMAND
         q.succeeded("A", pick.why, 2.0)
     assert take(q, 11.3) == Pick("A", 1000, 1.0, Why.DEMAND)
+    q.succeeded("A", Why.DEMAND, 11.4)
+    assert q.demand("A", 11.5)  # the snapshot did not help
+    assert q.next(31.2) is None
+    assert take(q, 31.4) == Pick("A", 1000, 1.0, Why.DEMAND)
+
+
+def test_a_book_without_a_connection_is_not_fetched_until_an_update_asks() -> None:
+    q = queue()
+    anchored(q, "A", 0.0)
+    assert take(q, 1.0) == Pick("A", 5000, 0.5, Why.DEEPEN)
+    q.dropped("A", 1.1)  # the socket went while it was on its way
+    assert q.next(10_000.0) is None
+    q.need("A", 10_000.0)
+    assert take(q, 10_000.0) == Pick("A", 1000, 1.0, Why.ANCHOR)
+    q.succeeded("A", Why.ANCHOR, 10_000.1)
+    q.lost("A", 10_100.0)
+    assert q.next(20_000.0) is None
 
 
 def test_500_books_are_anchored_in_under_five_minutes() -> None:
