@@ -401,6 +401,19 @@ def test_a_pair_with_nulls() -> None:
     assert (found.tick_size, found.min_quantity, found.min_notional) == ("", "", "")
 
 
+@pytest.mark.parametrize(
+    ("body", "waits"),
+    [
+        (b'{"error":["EAPI:Rate limit exceeded"]}', True),
+        (b'{"error": ["EGeneral:Too many requests"]}', True),
+        (b'{"error":["EQuery:Unknown asset pair"]}', False),
+        (b'{"error":[],"result":{}}', False),
+    ],
+)
+def test_a_refusal_with_status_200_is_an_order_to_wait(body: bytes, waits: bool) -> None:
+    assert (SPOT.protocol.ban_until_ms(200, body) == 0) is waits
+
+
 def test_other_rest_replies() -> None:
     depth = SPOT.read_rest("/0/public/Depth?pair=BTC/USDT&count=5", pairs("rest_order_book.docs.jsonl"), CTX)
     assert depth.snapshot is not None

@@ -41,6 +41,9 @@ CHANNELS = ("trade", "book")
 OTHER_CHANNELS = {"ticker": "ticker", "ohlc": "kline"}
 """Recognised only."""
 
+TOO_FAST = (b'"EAPI:Rate limit exceeded"', b'"EGeneral:Too many requests"')
+"""Errors that tell us to wait."""
+
 _envelope = msgspec.json.Decoder(m.Envelope).decode
 _named = msgspec.json.Decoder(m.Named).decode
 _pairs = msgspec.json.Decoder(m.PairsReply).decode
@@ -143,6 +146,10 @@ class KrakenProtocol(PlainProtocol):
         if not any(symbol for symbol, _ in named):
             raise UnparsableFrame("an AssetPairs reply of Kraken without a pair we can read")
         return [(symbol, entry) for symbol, entry in named if symbol and symbol == symbol.upper()]
+
+    def ban_until_ms(self, status: int, body: bytes) -> int | None:  # noqa: ARG002
+        """Kraken refuses with status 200 and does not say until when."""
+        return 0 if any(reason in body for reason in TOO_FAST) else None
 
     def book_envelope(self, frame: bytes) -> BookEnvelope:
         return book_envelope(frame)
