@@ -59,9 +59,9 @@ class Pools:
         this caller may fill: less urgent requests leave room for urgent ones."""
         return await self._ledger.reserve(request.pool, request.weight, share)
 
-    async def observe(self, used_weight: int) -> None:
-        """The venue counts what it takes from the pool ""."""
-        await self._ledger.observe("", used_weight)
+    async def observe(self, used_weight: int, pool: str = "") -> None:
+        """The venue's own count of what everyone behind our address used of a pool."""
+        await self._ledger.observe(pool, used_weight)
 
     async def refused(self, request: Request, status: int, retry_after_s: float | None, ban_s: float | None) -> float:
         """The venue told us to wait: too fast (429) in this request's pool, or banned altogether. Seconds obeyed."""

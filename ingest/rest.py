@@ -100,10 +100,13 @@ class Rest:
 
     async def _learn(self, request: Request, reply: httpx.Response, recv_ns: int) -> bool:
         """What the reply says about our budget: weight used by all, or an order to wait (True)."""
-        header = self._protocol.limits.rest_used_weight_header
-        used = reply.headers.get(header, "") if header else ""
+        limits = self._protocol.limits
+        used = reply.headers.get(limits.rest_used_weight_header or "", "")
         if used.isdigit():
             await self.pools.observe(int(used))
+        left = reply.headers.get(limits.rest_left_header or "", "")
+        if left.isdigit():
+            await self.pools.observe(limits.rest_pools[request.pool].weight - int(left), request.pool)
         status, body = reply.status_code, reply.content
         small = status != 200 or len(body) <= REFUSAL_BYTES_MAX
         until_ms = self._protocol.ban_until_ms(status, body) if small else None

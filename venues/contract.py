@@ -165,6 +165,9 @@ class Limits:
     quiet_channels: frozenset[str] = frozenset()
     rest_used_weight_header: str | None = None
     """Header of REST replies that counts the weight used this minute, of pool "", by everyone behind our address."""
+    rest_left_header: str | None = None
+    """Header of REST replies that counts how many more requests the request's pool has left, for everyone behind our
+    address."""
     rest_account: str = ""
     """The venue counts REST requests to all addresses of this name together. "": each address has its own budgets."""
     idle_timeout_s: float | None = None

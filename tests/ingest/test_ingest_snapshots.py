@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -213,8 +214,6 @@ def test_orders_to_wait_are_obeyed() -> None:
     ],
 )
 def test_how_long_a_refusal_lasts(status: int, headers: dict[str, str], body: bytes, wait_s: float) -> None:
-    import time
-
     async def test() -> None:
         async with running() as run:
             data = body % int((time.time() + 90) * 1000) if b"%d" in body else body
@@ -227,14 +226,35 @@ def test_how_long_a_refusal_lasts(status: int, headers: dict[str, str], body: by
 
 
 def test_weight_others_use_is_learned() -> None:
-    import time
-
     async def test() -> None:
         async with running() as run:
             run.venue.used = 9_990
             await run.rest.get(Request("/api/v3/depth", {"symbol": "X", "limit": "5"}, 5))
             assert run.rest.pools.local.pools[""].used(time.monotonic()) == 9_990
             assert run.rest.pools.local.pools[""].wait_s(50, time.monotonic()) > 50
+
+    drive(test)
+
+
+@pytest.mark.parametrize(("left", "used"), [("4", 6), ("10", 0), ("99", 0), ("", 0), ("none", 0)])
+def test_what_a_pool_has_left_is_learned(left: str, used: int) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 X\r\nContent-Length: 2\r\nX-Left: {left}\r\n\r\n{{}}".encode())
+        await writer.drain()
+
+    async def test() -> None:
+        protocol = BinanceSpotProtocol()
+        pools = {"": RestPool(1000, 60.0), "data": RestPool(10, 60.0)}
+        protocol.limits = replace(protocol.limits, rest_pools=pools, rest_left_header="x-left")
+        ledger = LocalLedger(pools, 1.0)
+        async with tcp_server(handle) as port:
+            url = f"http://127.0.0.1:{port}"
+            rest = Rest(url, protocol, Pools(ledger), Metrics(), ("binance", "spot"), None, 2.0)
+            assert (await rest.get(Request("/x", {}, 1, pool="data"))).ok
+            await rest.close()
+        now_s = time.monotonic()
+        assert (ledger.pools["data"].used(now_s), ledger.pools[""].used(now_s)) == (used, 0)
 
     drive(test)
 
