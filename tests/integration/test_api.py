@@ -62,23 +62,27 @@ STORED: list[t.AnyRecord] = [
     r.book(t.BookSnapshot, 400, update_id="998"),
     r.book(t.BookSnapshot, 400, update_id="999"),
 ]  # fmt: skip
-LIVE: list[t.AnyRecord] = [
-    r.trade(TRADES, recv_time_ns=r.now_ns()), r.ticker(), r.bbo(), r.book(),
-    r.kline(CANDLES - 1), r.kline(CANDLES, is_closed=False, status="provisional", complete=False),
-    *(r.feed(c) for c in ("trade", "book", "bbo", "kline", "ticker")),
-    t.MarkPrice(**PERP, mark_price="60000.7", index_price="60001", event_time_us=5, recv_time_ns=r.now_ns()),
-    t.Funding(**PERP, rate="0.0001", funding_time_us=7, event_time_us=5, recv_time_ns=r.now_ns()),
-    t.Funding(**PERP, rate="0.0009", funding_time_us=6, settled=True, event_time_us=6, recv_time_ns=r.now_ns()),
-    *(
-        t.LongShort(**PERP, ratio_kind=kind, period="5m", ratio="1.5", event_time_us=5, recv_time_ns=r.now_ns())
-        for kind in ("top_account", "global_account")
-    ),
-    t.Trade(
-        exchange="kraken", market="spot", symbol="BTC/USD", instrument="BTC-USD", trade_id="9", price="60000.1",
-        quantity="0.5", side="buy", trade_time_us=r.T0_MS * 1000, recv_time_ns=r.now_ns(),
-    ),
-    volatility(),
-]  # fmt: skip
+
+
+def live() -> list[t.AnyRecord]:
+    """Received just now."""
+    return [
+        r.trade(TRADES, recv_time_ns=r.now_ns()), r.ticker(), r.bbo(), r.book(),
+        r.kline(CANDLES - 1), r.kline(CANDLES, is_closed=False, status="provisional", complete=False),
+        *(r.feed(c) for c in ("trade", "book", "bbo", "kline", "ticker")),
+        t.MarkPrice(**PERP, mark_price="60000.7", index_price="60001", event_time_us=5, recv_time_ns=r.now_ns()),
+        t.Funding(**PERP, rate="0.0001", funding_time_us=7, event_time_us=5, recv_time_ns=r.now_ns()),
+        t.Funding(**PERP, rate="0.0009", funding_time_us=6, settled=True, event_time_us=6, recv_time_ns=r.now_ns()),
+        *(
+            t.LongShort(**PERP, ratio_kind=kind, period="5m", ratio="1.5", event_time_us=5, recv_time_ns=r.now_ns())
+            for kind in ("top_account", "global_account")
+        ),
+        t.Trade(
+            exchange="kraken", market="spot", symbol="BTC/USD", instrument="BTC-USD", trade_id="9", price="60000.1",
+            quantity="0.5", side="buy", trade_time_us=r.T0_MS * 1000, recv_time_ns=r.now_ns(),
+        ),
+        volatility(),
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def config(make_config: MakeConfig) -> Config:
 @pytest.fixture
 def client(config: Config) -> Iterator[httpx.Client]:
     r.to_clickhouse(config, STORED)
-    r.to_redis(config, LIVE)
+    r.to_redis(config, live())
     with serving(config) as client:
         yield client
 
@@ -411,7 +415,7 @@ def own_stores(tmp_path: Path, make_config: MakeConfig) -> Iterator[tuple[Config
 def test_stopped_stores_are_named(own_stores: tuple[Config, dict[str, servers.Running]]) -> None:
     config, running = own_stores
     r.to_clickhouse(config, STORED)
-    r.to_redis(config, LIVE)
+    r.to_redis(config, live())
     with serving(config) as client:
         assert get(client, "/health")["stores"]["clickhouse"]["state"] == "ok"
         get(client, "/api/v1/data/klines", **S)
@@ -482,7 +486,7 @@ def test_a_silent_store_is_given_up(make_config: MakeConfig) -> None:
 def test_the_process(service: ServiceFactory, config: Config) -> None:
     """Starts, answers on both ports, and ends cleanly with a request under way."""
     r.to_clickhouse(config, STORED)
-    r.to_redis(config, LIVE)
+    r.to_redis(config, live())
     (port,) = servers.free_ports(1)
     config = config.model_copy(update={"api": config.api.model_copy(update={"port": port})})
     with service("api", config) as api:
