@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -302,9 +303,8 @@ def test_inverse_contracts_become_base_coin_to_twelve_places(price: str, size: s
     record = traded(price, size, context("BTC-USD-SWAP", multiplier, True))
     units, scale = to_units(record.quantity)
     assert scale <= 12
-    dollars = Decimal(size) * Decimal(multiplier)
-    error = abs(units * Decimal(price) - dollars * 10**scale)  # all exact in integers
-    assert error <= Decimal(price) * 10**scale / (2 * 10**12)
+    exact = Fraction(size) * Fraction(multiplier) / Fraction(price)
+    assert abs(Fraction(units, 10**scale) - exact) <= Fraction(1, 2 * 10**12)
     assert record.raw_quantity == size
 
 
