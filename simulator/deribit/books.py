@@ -147,20 +147,22 @@ class Books:
         self.hub.publish(channel, lambda _: wire.subscription(channel, data))
 
     def reset(self, pattern: str) -> int:
-        """Change ids count anew from far below; books go on from a snapshot in mid-stream."""
-        chosen = [
+        """Change ids count anew from far below, if a book of that pattern is listened to. There is one counter: all
+        books go on from a snapshot in mid-stream."""
+        told = [
             (market, pace, channel)
             for symbol, market in self.market.symbols.items()
             for pace in (FAST, SLOW)
             for channel in _channels(symbol, pace)
-            if channel in self.hub.subscribers and matches(pattern, channel)
+            if channel in self.hub.subscribers
         ]
-        if chosen:
-            self.change_id -= RESET_STEP
-        for market, pace, channel in chosen:
+        if not any(matches(pattern, channel) for _, _, channel in told):
+            return 0
+        self.change_id -= RESET_STEP
+        for market, pace, channel in told:
             self.shown(market, pace).change_id = self.last_change[market.instrument.symbol, pace] = self.change_id
             self.hub.publish(channel, partial(_constant, self.snapshot(market, channel)))
-        return len(chosen)
+        return len(told)
 
 
 def _constant(frame: bytes, unit: int) -> bytes:

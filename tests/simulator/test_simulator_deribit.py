@@ -313,7 +313,7 @@ def test_books_of_a_second_chain_by_themselves(venue: Venue) -> None:
     assert 50 <= slow.changes <= 62
     assert fast.changes > 2 * slow.changes
     channel = f"book.{PERPETUAL}.agg2"
-    assert asyncio.run(venue.dialect.apply(Fault(kind="sequence_reset", stream=channel))) == 1
+    assert asyncio.run(venue.dialect.apply(Fault(kind="sequence_reset", stream=channel))) == 2
     venue.advance(3.0)
     for each in data(client, "agg2"):
         slow.take(each)
@@ -561,21 +561,25 @@ def test_states_change_at_settlement(tmp_path: Path) -> None:
 
 
 def test_faults_and_resets(venue: Venue) -> None:
-    client, keeper = venue.open("/ws/api/v2"), Book()
+    client, keeper, other = venue.open("/ws/api/v2"), Book(), Book()
     channel = f"book.{PERPETUAL}.100ms"
     subscribe(client, channel, f"book.{LINEAR}.100ms")
-    venue.advance(1.0)
-    for told in data(client, PERPETUAL):
-        keeper.take(told)
+
+    def move_on(seconds: float) -> None:
+        venue.advance(seconds)
+        for told in data(client, "book."):
+            (keeper if told["instrument_name"] == PERPETUAL else other).take(told)
+
+    move_on(1.0)
     before = keeper.last
     assert before is not None
-    assert asyncio.run(venue.dialect.apply(Fault(kind="sequence_reset", stream=channel))) == 1
-    venue.advance(1.0)
-    for told in data(client, PERPETUAL):
-        keeper.take(told)
-    assert (keeper.snapshots, keeper.gaps) == (2, 0)
-    assert keeper.last is not None
-    assert keeper.last < before
+    assert asyncio.run(venue.dialect.apply(Fault(kind="sequence_reset", stream="book.NO-SUCH.*"))) == 0
+    assert asyncio.run(venue.dialect.apply(Fault(kind="sequence_reset", stream=channel))) == 2
+    move_on(3.0)
+    for book in (keeper, other):  # one counter for all
+        assert (book.snapshots, book.gaps) == (2, 0)
+        assert book.last is not None
+        assert book.last < before
     venue.faults.add(Fault(kind="drop", venue="deribit", stream=channel), venue.now_s)
     venue.advance(2.0)
     for told in data(client, PERPETUAL):
