@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -164,6 +164,9 @@ DERIVATIVE = (*SPOT, "mark_price", "funding", "open_interest", "liquidation", "l
 SPOT_TABLES = ("quotes", "venue_klines", "tickers", "instruments")
 DERIVATIVE_TABLES = (*SPOT_TABLES, "mark_prices", "funding", "open_interest", "long_short")
 
+EXPIRY = date(date.today().year + 1, 12, 24)
+"""Of what is traded until a day: that day is to lie ahead whenever this runs."""
+
 MARKETS = (
     Market(
         "binance", "spot", "BTCUSDT", "spot", "", SPOT, "btcusdt@trade", "btcusdt@depth@100ms", binance_trades, sides,
@@ -197,11 +200,16 @@ MARKETS = (
         "/hbdm/linear-swap-ex/market/depth?contract_code=BTC-USDT&type=step0",
         DERIVATIVE_TABLES, numbered=False,
     ),
-    Market(
-        "deribit", "perp", "BTC-PERPETUAL", "deribit", "/deribit", SPOT, "trades.BTC-PERPETUAL.100ms",
-        "book.BTC-PERPETUAL.100ms", deribit_trades, deribit_book,
-        "/deribit/api/v2/public/get_order_book?instrument_name=BTC-PERPETUAL&depth=20",
-        (*SPOT_TABLES, "mark_prices", "funding", "open_interest"), updates_query="book",
+    *(
+        Market(
+            "deribit", market, symbol, "deribit", "/deribit", SPOT, f"trades.{symbol}.100ms", f"book.{symbol}.100ms",
+            deribit_trades, deribit_book,
+            f"/deribit/api/v2/public/get_order_book?instrument_name={symbol}&depth=20", tables, updates_query="book",
+        )
+        for market, symbol, tables in (
+            ("perp", "BTC-PERPETUAL", (*SPOT_TABLES, "mark_prices", "funding", "open_interest")),
+            ("future", f"BTC-{EXPIRY:%d%b%y}".upper(), (*SPOT_TABLES, "mark_prices", "open_interest")),
+        )
     ),
     Market(
         "kraken", "spot", "BTC/USD", "kraken", "/kraken", ("trade", "book"), "trade.BTC/USD*", "book.*.BTC/USD*",

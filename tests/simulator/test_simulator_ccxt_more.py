@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import ccxt.pro
@@ -12,6 +13,9 @@ import pytest
 from tests.simulator_process import SimulatorProcess, simulator
 
 BOOKS_COMPARED = 3
+EXPIRY = date(date.today().year + 1, 12, 24)
+"""Of what is traded on Deribit until a day: that day is to lie ahead whenever this runs."""
+DATED = f"BTC-{EXPIRY:%d%b%y}".upper()
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProc
         "venues": {
             "htx": ["BTCUSDT"],
             "hbdm": ["BTC-USDT"],
-            "deribit": ["BTC-PERPETUAL", "SOL_USDC-PERPETUAL", "BTC-25DEC26", "BTC-25DEC26-60000-C"],
+            "deribit": ["BTC-PERPETUAL", "SOL_USDC-PERPETUAL", DATED, f"{DATED}-60000-C"],
             "kraken": ["BTC/USD"],
         },
     }
@@ -150,9 +154,10 @@ def test_deribit(exchange: SimulatorProcess) -> None:
         perpetual, linear = made.markets["BTC/USD:BTC"], made.markets["SOL/USDC:USDC"]
         assert (perpetual["swap"], perpetual["inverse"], perpetual["contractSize"]) == (True, True, 10.0)
         assert (linear["swap"], linear["linear"]) == (True, True)
-        option = made.markets["BTC/USD:BTC-261225-60000-C"]
+        future = f"BTC/USD:BTC-{EXPIRY:%y%m%d}"
+        option = made.markets[f"{future}-60000-C"]
         assert (option["type"], option["strike"], option["optionType"]) == ("option", 60000, "call")
-        assert made.markets["BTC/USD:BTC-261225"]["future"] is True
+        assert made.markets[future]["future"] is True
 
         def ask() -> Any:
             path = "/deribit/api/v2/public/get_order_book"
