@@ -50,6 +50,8 @@ class Trade:
     aggregated: Annotated[bool, Field(description="One taker order's fills at one price; ids of their own")]
     first_trade_id: str
     last_trade_id: str
+    liquidation: Annotated[bool, Field(description="The exchange says that it closed somebody's position by force")]
+    off_book: Annotated[bool, Field(description="Block trade or leg of a combination: its price may lie off the book")]
 
 
 class Trades(SymbolAnswer):

@@ -48,7 +48,7 @@ def trades(key: Key, start_ms: int | None, end_ms: int | None, limit: int, aggre
     return _paged(
         "trades",
         f"{_id('trade_id')}, {_text('price')}, {_text('quantity')}, toString(side), {_us('trade_time')}, "
-        f"{_ns('recv_time')}, aggregated, {_id('first_trade_id')}, {_id('last_trade_id')}",
+        f"{_ns('recv_time')}, aggregated, {_id('first_trade_id')}, {_id('last_trade_id')}, liquidation, off_book",
         where,
         ("trade_time", "aggregated", "trade_id", "trade_id_text"),
         _params(key, start_ms, end_ms, limit),
@@ -125,6 +125,7 @@ def instruments() -> Query:
 def to_trade(row: Row) -> models.Trade:
     trade = models.Trade(*row)
     trade.aggregated = bool(trade.aggregated)
+    trade.liquidation, trade.off_book = bool(trade.liquidation), bool(trade.off_book)
     return trade
 
 

@@ -140,7 +140,7 @@ def test_trades(client: httpx.Client) -> None:
     assert data["trades"][1] == {
         "trade_id": "1", "price": "60001.1", "quantity": "0.001", "side": "buy",
         "trade_time_us": (r.T0_MS + 100) * 1000, "recv_time_ns": str((r.T0_MS + 100) * 1_000_000),
-        "aggregated": False, "first_trade_id": "", "last_trade_id": "",
+        "aggregated": False, "first_trade_id": "", "last_trade_id": "", "liquidation": False, "off_book": False,
     }  # fmt: skip
 
 
