@@ -68,6 +68,7 @@ CASES = (
     Case("okx", "spot", okx.SEGMENT, ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT")),
     Case("okx", "perp", okx.SEGMENT, ("BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USD-SWAP", "ETH-USD-SWAP")),
     Case("okx", "future", okx.SEGMENT, ("BTC-USDT-261225", "ETH-USDT-261225", "BTC-USD-261225", "ETH-USD-261225")),
+    Case("okx", "option", okx.SEGMENT, ("BTC-USD-261225-100000-C", "BTC-USD-261225-80000-P")),
     Case("htx", "spot", htx_spot.SEGMENT, ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")),
     Case("htx", "perp", htx_swap.SEGMENT, ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT")),
     Case("deribit", "perp", deribit.SEGMENT, ("BTC-PERPETUAL", "ETH-PERPETUAL", "ETH_USDC-PERPETUAL")),
@@ -76,8 +77,8 @@ CASES = (
     Case("deribit", "spot", deribit.SEGMENT, ("BTC_USDC", "ETH_USDC")),
     Case("kraken", "spot", kraken.SEGMENT, ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")),
 )
-"""What the simulator speaks. Markets that are not here share the code of one that is: Binance inverse that of perp, HTX
-inverse, future and option that of perp, OKX option that of its other contracts."""
+"""What the simulator speaks. Markets that are not here share the code of one that is: Binance inverse, HTX inverse and
+HTX future that of perp."""
 
 
 def _binance_spot(desk: Desk) -> Dialect:
