@@ -59,7 +59,7 @@ def stack(tmp_path: Path) -> Iterator[LocalRun]:
         FULL_STACK,
         tmp_path / "data",
         tmp_path / "output",
-        MARKETPRISM_SIMULATOR__FRAMES_PER_S="300",
+        MARKETPRISM_SIMULATOR__FRAMES_PER_S="150",
         MARKETPRISM_SIMULATOR__SYMBOLS=str(list(SYMBOLS)),
         MARKETPRISM_SIMULATOR__CONNECTION_ATTEMPTS_PER_5_MIN_MAX="0",
         MARKETPRISM_EXCHANGES__BINANCE__SPOT__SYMBOLS=str(list(SYMBOLS)),
