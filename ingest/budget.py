@@ -21,11 +21,22 @@ class WeightBudget:
     """Weight spent in the last `window_s`, and the venue's orders to wait. A share below 1 makes 1 in a longer time."""
 
     def __init__(self, weight: int, share: float, window_s: float = 60.0) -> None:
-        self.allowed = max(1, int(weight * share))
-        self.window_s = window_s / min(1.0, weight * share)
+        self._weight, self._span_s, self._part = weight * share, window_s, 1.0
+        self._set()
         self.blocked_until_s = 0.0
         self._spent: deque[tuple[float, int]] = deque()
         self._sum = 0
+
+    def _set(self) -> None:
+        weight = self._weight * self._part
+        self.allowed = max(1, int(weight))
+        self.window_s = self._span_s / min(1.0, weight)
+
+    def allow(self, part: float) -> bool:
+        """The venue allows this part of the weight. False: it is what we knew."""
+        known, self._part = self._part, part
+        self._set()
+        return part != known
 
     def used(self, now_s: float) -> int:
         """Weight of the last window, ours and what the venue says of others."""

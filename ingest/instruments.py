@@ -126,6 +126,7 @@ class Instruments:
             answer = await self._rest.ask(request)
             if not answer.ok:
                 return None
+            self._rest.learn_limits(answer.body)
             try:
                 listing.update(self._protocol.instruments_reply(answer.body))
             except UnparsableFrame as exc:

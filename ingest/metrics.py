@@ -213,6 +213,11 @@ class Events:
             logging.WARNING, "the venue limits REST requests", market=market, status=status, wait_s=round(wait_s, 1)
         )
 
+    def rest_limited(self, market: str, pool: str, weight: int, window_s: float) -> None:
+        self._say(
+            logging.INFO, "the venue tells its REST limit", market=market, pool=pool, weight=weight, window_s=window_s
+        )
+
     def rest_failed(self, market: str, what: str, error: str) -> None:
         self._now_and_then(
             logging.WARNING, "REST request failed", market + what, market=market, request=what, error=error

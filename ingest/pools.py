@@ -22,6 +22,9 @@ class Ledger(Protocol):
     async def block(self, pool: str | None, wait_s: float) -> None:
         """Nothing may be asked from this pool (None: from any) for so long."""
 
+    def allow(self, pool: str, part: float) -> bool:
+        """The venue allows this part of what we took it to allow. False: we knew."""
+
 
 class LocalLedger:
     """Budgets of this process alone. `share`: of what the venue allows; `sharers`: processes that divide it."""
@@ -40,6 +43,9 @@ class LocalLedger:
 
     async def observe(self, pool: str, used_weight: int) -> None:
         self.pools[pool].observe(used_weight, time.monotonic())
+
+    def allow(self, pool: str, part: float) -> bool:
+        return self.pools[pool].allow(part)
 
     async def block(self, pool: str | None, wait_s: float) -> None:
         for name, budget in self.pools.items():
@@ -70,6 +76,10 @@ class Pools:
         everything = status != 429 or ban_s is not None
         await self._ledger.block(None if everything else request.pool, wait_s)
         return wait_s
+
+    def allow(self, pool: str, part: float) -> bool:
+        """The venue allows this part of what we took it to allow, from now on. False: we knew."""
+        return self._ledger.allow(pool, part)
 
     def peek(self) -> int:
         """Weight of the last window, over all pools, as far as this process knows."""

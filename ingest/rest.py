@@ -118,5 +118,13 @@ class Rest:
         events.rest_refused(".".join(self._market), status, wait_s)
         return True
 
+    def learn_limits(self, body: bytes) -> None:
+        """What metadata say of how much may be asked."""
+        for name, told in self._protocol.rest_limits(body).items():
+            known = self._protocol.limits.rest_pools[name]
+            share = min(1.0, (told.weight / told.window_s) / (known.weight / known.window_s))
+            if self.pools.allow(name, share):
+                events.rest_limited(".".join(self._market), name, told.weight, told.window_s)
+
     async def close(self) -> None:
         await self._client.aclose()

@@ -97,7 +97,6 @@ class SharedLedger:
     ) -> None:
         self._place = place
         self._pod = pod
-        self._allowed = {name: max(1, int(pool.weight * share)) for name, pool in pools.items()}
         self._window_ms = {name: int(pool.window_s * 1000) for name, pool in pools.items()}
         self._local = local
         self._own = LocalLedger(pools, share)
@@ -117,7 +116,7 @@ class SharedLedger:
         wait_s = self._own.pools[pool].wait_s(weight, time.monotonic(), share)
         if wait_s > 0:
             return wait_s
-        allowed = max(1, int(self._allowed[pool] * share))
+        allowed = max(1, int(self._own.pools[pool].allowed * share))
         keys = [self._key(pool), self._key(pool, "block"), f"{self._place}:block"]
         wait_ms = await self._call(self._reserve, keys, [weight, self._window_ms[pool], allowed, self._unique()])
         if wait_ms is None:
@@ -134,6 +133,10 @@ class SharedLedger:
         args = [used_weight, self._window_ms[pool], self._unique()]
         if await self._call(self._observe, [self._key(pool)], args) is None:
             await self._local.observe(pool, used_weight)
+
+    def allow(self, pool: str, part: float) -> bool:
+        self._own.allow(pool, part)
+        return self._local.allow(pool, part)
 
     async def block(self, pool: str | None, wait_s: float) -> None:
         for ledger in (self._own, self._local):

@@ -249,6 +249,10 @@ class VenueProtocol(Protocol):
         """(symbol, its metadata cut out byte for byte) from the reply, of this market's symbols alone. Raises
         UnparsableFrame."""
 
+    def rest_limits(self, body: bytes) -> Mapping[str, RestPool]:
+        """What a reply with metadata says of REST pools: the venue may allow less than `limits` has. Nothing where it
+        does not say."""
+
     def ban_until_ms(self, status: int, body: bytes) -> int | None:
         """For a refusal: until when (epoch ms) the venue says it bans us, where the body says so; 0 where it says that
         we are to wait, and not until when."""

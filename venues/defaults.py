@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from marketdata.errors import InvariantError, UnparsableFrame
-from venues.contract import BookRecovery, Poll, Request, Stream, VenueProtocol
+from venues.contract import BookRecovery, Poll, Request, RestPool, Stream, VenueProtocol
 
 
 class PlainProtocol:
@@ -46,6 +46,9 @@ class PlainProtocol:
 
     def instruments_requests(self: VenueProtocol) -> Sequence[Request]:
         return (self.instruments_request(),)
+
+    def rest_limits(self, body: bytes) -> Mapping[str, RestPool]:  # noqa: ARG002
+        return {}
 
     def ban_until_ms(self, status: int, body: bytes) -> int | None:  # noqa: ARG002
         return None

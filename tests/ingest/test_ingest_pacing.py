@@ -70,6 +70,16 @@ def test_pods_that_divide_a_small_pool_stay_within_it_together(pods: int) -> Non
     assert len(spent) <= pods + 5 / 2.0 * 60 * 0.85
 
 
+def test_a_venue_may_allow_less_and_again_as_much() -> None:
+    budget = WeightBudget(6000, 0.5)
+    budget.spend(600, 0.0)
+    assert budget.allow(0.2)
+    assert not budget.allow(0.2)
+    assert (budget.allowed, budget.wait_s(1, 1.0)) == (600, 59.0)
+    assert budget.allow(1.0)
+    assert (budget.allowed, budget.wait_s(1, 1.0)) == (3000, 0.0)
+
+
 def test_budget_says_when_there_is_room_again() -> None:
     budget = WeightBudget(100, 1.0)
     budget.spend(60, 0.0)

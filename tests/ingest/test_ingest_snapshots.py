@@ -236,6 +236,18 @@ def test_weight_others_use_is_learned() -> None:
     drive(test)
 
 
+def test_a_lower_limit_that_metadata_tell_holds() -> None:
+    async def test() -> None:
+        async with running() as run:
+            for limit, allowed in ((1200, ROOM * 1200 // 6000), (6000, ROOM), (60_000, ROOM)):
+                told = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limit}
+                run.venue.instead = [(200, {}, json.dumps({"symbols": [], "rateLimits": [told]}).encode())]
+                await run.instruments.refresh()
+                assert run.rest.pools.local.pools[""].allowed == allowed
+
+    drive(test)
+
+
 @pytest.mark.parametrize(("left", "used"), [("4", 6), ("10", 0), ("99", 0), ("", 0), ("none", 0)])
 def test_what_a_pool_has_left_is_learned(left: str, used: int) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -122,6 +122,18 @@ def test_the_venues_own_count_and_its_orders_reach_every_pod(redis_url: str) -> 
     drive(test)
 
 
+def test_a_limit_the_venue_lowered_holds_against_redis_too(redis_url: str) -> None:
+    async def test() -> None:
+        async with pods(redis_url, 2) as (one, two):
+            for pod in (one, two):
+                assert pod.pools.allow("heavy", 0.4)
+            assert await one.pools.reserve(request(3, "heavy")) == 0
+            assert await two.pools.reserve(request(1, "heavy")) == 0
+            assert await two.pools.reserve(request(1, "heavy")) > 50
+
+    drive(test)
+
+
 @contextlib.asynccontextmanager
 async def gate(redis_url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
     """A way to Redis that is open while the event is set."""

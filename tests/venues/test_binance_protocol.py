@@ -13,7 +13,7 @@ from marketdata.errors import ConfigError, UnparsableFrame
 from marketdata.topics import CHANNEL_TOPICS
 from tests.frames import frames_dir
 from venues.binance.protocol import CHANNEL_STREAMS, BinanceSpotProtocol
-from venues.contract import EVERY_SYMBOL, Ack, Data, Notice, Stream, Unknown, VenueError
+from venues.contract import EVERY_SYMBOL, Ack, Data, Notice, RestPool, Stream, Unknown, VenueError
 
 
 def protocol() -> BinanceSpotProtocol:
@@ -239,6 +239,30 @@ BANNED = (
 )
 def test_until_when_we_are_banned(status: int, body: bytes, until_ms: int | None) -> None:
     assert protocol().ban_until_ms(status, body) == until_ms
+
+
+WEIGHT = '{"rateLimitType":"REQUEST_WEIGHT","interval":"%s","intervalNum":%d,"limit":%d}'
+
+
+@pytest.mark.parametrize(
+    ("limits", "pools"),
+    [
+        ([WEIGHT % ("MINUTE", 1, 1200)], {"": RestPool(1200, 60.0)}),
+        ([WEIGHT % ("MINUTE", 1, 6000), WEIGHT % ("DAY", 1, 7200)], {"": RestPool(7200, 86400.0)}),
+        (['{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50}'], {}),
+        ([WEIGHT % ("FORTNIGHT", 1, 1)], {}),
+        (['{"rateLimitType":null}'], {}),
+        ([], {}),
+    ],
+)
+def test_what_metadata_say_of_the_address(limits: list[str], pools: dict[str, RestPool]) -> None:
+    body = f'{{"timezone":"UTC","rateLimits":[{",".join(limits)}],"symbols":[]}}'.encode()
+    assert protocol().rest_limits(body) == pools
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"rateLimits":null}', b"[]", b"oh"])
+def test_metadata_that_say_nothing_of_the_address(body: bytes) -> None:
+    assert protocol().rest_limits(body) == {}
 
 
 def test_book_ids_without_levels() -> None:

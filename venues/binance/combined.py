@@ -27,6 +27,7 @@ from venues.contract import (
     Limits,
     Notice,
     Request,
+    RestPool,
     SnapshotEnvelope,
     Stream,
     Unknown,
@@ -244,6 +245,9 @@ class CombinedProtocol(PlainProtocol):
 
     def instruments_reply(self, body: bytes) -> Iterable[tuple[str, bytes]]:
         return [(symbol, entry) for symbol, entry in replies.instruments(body) if self.owns(symbol)]
+
+    def rest_limits(self, body: bytes) -> Mapping[str, RestPool]:
+        return replies.request_weight(body)
 
     def volume_reply(self, body: bytes) -> Iterable[tuple[str, str]]:
         return [(symbol, turnover) for symbol, turnover in replies.turnovers(body) if self.owns(symbol)]

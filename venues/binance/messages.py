@@ -365,5 +365,20 @@ class ExchangeInfo(Struct):
     serverTime: int = 0
 
 
+class RateLimit(Struct):
+    """Of an address: at most `limit` in `intervalNum` intervals."""
+
+    rateLimitType: str
+    interval: str
+    intervalNum: int
+    limit: int
+
+
+class RateLimits(Struct):
+    """`/api/v3/exchangeInfo`, what it says about the address."""
+
+    rateLimits: list[RateLimit] | None = None
+
+
 class SymbolName(Struct, gc=False):
     symbol: str

@@ -12,10 +12,14 @@ from marketdata.codec import UNDECODABLE
 from marketdata.decimals import plain, to_text, to_units
 from marketdata.errors import UnparsableFrame
 from venues.binance import messages as m
+from venues.contract import RestPool
 
 T = TypeVar("T")
 
+INTERVALS_S = {"SECOND": 1.0, "MINUTE": 60.0, "HOUR": 3600.0, "DAY": 86_400.0}
+
 _exchange_info = msgspec.json.Decoder(m.ExchangeInfo).decode
+_rate_limits = msgspec.json.Decoder(m.RateLimits).decode
 _rows = msgspec.json.Decoder(list[Raw]).decode
 _symbol_name = msgspec.json.Decoder(m.SymbolName).decode
 _ticker = msgspec.json.Decoder(m.RestTicker).decode
@@ -28,6 +32,21 @@ def instruments(body: bytes) -> list[tuple[str, bytes]]:
     except UNDECODABLE as exc:
         raise UnparsableFrame(f"not an exchangeInfo reply of Binance: {exc}") from None
     return _readable(entries, lambda entry: (_symbol_name(entry).symbol, bytes(entry)))
+
+
+def request_weight(body: bytes) -> dict[str, RestPool]:
+    """The weight that `rateLimits` of `exchangeInfo` allow an address, of the pool ""; the strictest if there are
+    several. Nothing where they do not say."""
+    try:
+        told = _rate_limits(body).rateLimits
+    except UNDECODABLE:
+        return {}
+    pools = [
+        RestPool(limit.limit, limit.intervalNum * INTERVALS_S[limit.interval])
+        for limit in told or ()
+        if limit.rateLimitType == "REQUEST_WEIGHT" and limit.interval in INTERVALS_S and limit.intervalNum > 0
+    ]
+    return {"": min(pools, key=lambda pool: pool.weight / pool.window_s)} if pools else {}
 
 
 def turnovers(body: bytes) -> list[tuple[str, str]]:
