@@ -36,13 +36,14 @@ CHANNELS = ("trade", "bbo", "ticker", "kline")
 
 
 class Wire:
-    """Our protocol on one connection to the simulated exchange."""
+    """Our protocol on one connection to the simulated exchange. `alone`: nothing else is traded there."""
 
-    def __init__(self, market: str, symbol: str, path: Path) -> None:
+    def __init__(self, market: str, symbol: str, path: Path, alone: bool = False) -> None:
         self.venue: Venue = find_venue("deribit", market)
         self.protocol = self.venue.protocol
         self.symbol = symbol
-        self.exchange = Exchange(SEGMENT, [*SYMBOLS.values(), LINEAR], path)
+        listed = [symbol] if alone else [*SYMBOLS.values(), LINEAR]
+        self.exchange = Exchange(SEGMENT, listed, path, frames_per_s=80.0 * len(listed))
         self.exchange.advance(2.0)
         self.ids = itertools.count(1)
         self.client: Client = self.exchange.open("/ws/api/v2")
@@ -78,10 +79,20 @@ class Wire:
         return next(self.venue.parse_book(frame) for found, frame in self.told() if isinstance(found, Data))
 
 
-@pytest.fixture(params=[*SYMBOLS.items(), ("perp", LINEAR)], ids=lambda param: str(param[1]))
+each_symbol = pytest.fixture(params=[*SYMBOLS.items(), ("perp", LINEAR)], ids=lambda param: str(param[1]))
+
+
+@each_symbol
 def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Wire:
     market, symbol = request.param
     return Wire(str(market), str(symbol), tmp_path)
+
+
+@each_symbol
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Wire:
+    """For what takes minutes of the market."""
+    market, symbol = request.param
+    return Wire(str(market), str(symbol), tmp_path, alone=True)
 
 
 def test_what_was_dropped_without_a_word_is_not_in_the_ack(wire: Wire) -> None:
@@ -177,19 +188,19 @@ def test_a_connection_lives_by_our_answers(wire: Wire) -> None:
         list(map(wire.client.session.tick, range(120, 180), itertools.repeat(0.0), itertools.repeat(0.0)))
 
 
-def test_a_book_followed_is_the_exchanges(wire: Wire) -> None:
-    wire.subscribe(wire.streams("book"))
-    feed: BookFeed[BookFrame] = new_feed(wire.venue.book_sync())
+def test_a_book_followed_is_the_exchanges(alone: Wire) -> None:
+    alone.subscribe(alone.streams("book"))
+    feed: BookFeed[BookFrame] = new_feed(alone.venue.book_sync())
     feed.connected("c")
     book, applied = LevelBook(), 0
     for _ in range(300):
-        wire.exchange.advance(0.2)
-        for found, text in wire.told():
+        alone.exchange.advance(0.2)
+        for found, text in alone.told():
             if not isinstance(found, Data):
                 continue
-            frame = wire.venue.parse_book(text)
+            frame = alone.venue.parse_book(text)
             e = frame.envelope
-            assert e == wire.protocol.book_envelope(text)
+            assert e == alone.protocol.book_envelope(text)
             if e.is_snapshot:
                 feed.stream_snapshot(e.last_id, e.event_time_us, frame, "c")
                 book.replace(frame.bids, frame.asks)
@@ -199,30 +210,30 @@ def test_a_book_followed_is_the_exchanges(wire: Wire) -> None:
                 applied += 1
             assert not book.crossed()
     assert applied > 20
-    theirs = wire.whole_book()
+    theirs = alone.whole_book()
     assert theirs.envelope.last_id == feed.last_id
     for ours, side in ((book.bids, theirs.bids), (book.asks, theirs.asks)):
         assert {Decimal(p): Decimal(q) for p, q in ours.levels(0)} == {Decimal(p): Decimal(q) for p, q in side}
-    asked = wire.protocol.snapshot_request(wire.symbol, 20)
-    assert wire.protocol.snapshot_envelope(wire.rest(asked.path, dict(asked.query))).last_id == feed.last_id
+    asked = alone.protocol.snapshot_request(alone.symbol, 20)
+    assert alone.protocol.snapshot_envelope(alone.rest(asked.path, dict(asked.query))).last_id == feed.last_id
 
 
-def test_records_agree_with_each_other(wire: Wire) -> None:
+def test_records_agree_with_each_other(alone: Wire) -> None:
     """Our trades add up to the venue's candles, which is right only when both are in base coin."""
-    instrument = wire.instrument()
-    assert instrument.inverse == (wire.symbol in INVERSE)
-    assert instrument.status in wire.venue.tradable
-    wire.subscribe(wire.streams(*CHANNELS))
+    instrument = alone.instrument()
+    assert instrument.inverse == (alone.symbol in INVERSE)
+    assert instrument.status in alone.venue.tradable
+    alone.subscribe(alone.streams(*CHANNELS))
     seen: dict[type, int] = defaultdict(int)
     quantities: dict[int, list[Decimal]] = defaultdict(list)
     candles: dict[int, VenueKline] = {}
     ids: list[int] = []
     for _ in range(60):
-        wire.exchange.advance(5.0)
-        for found, text in wire.told():
+        alone.exchange.advance(5.0)
+        for found, text in alone.told():
             if not isinstance(found, Data):
                 continue
-            for record in wire.venue.normalisers[found.stream.channel](text, wire.context(instrument)):
+            for record in alone.venue.normalisers[found.stream.channel](text, alone.context(instrument)):
                 assert not isinstance(record, tuple)
                 check_record(record)
                 seen[type(record)] += 1
@@ -233,9 +244,9 @@ def test_records_agree_with_each_other(wire: Wire) -> None:
                     candles[record.open_time] = record
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     expected: set[type] = {Trade, Bbo, Ticker, VenueKline}
-    if wire.venue.market != "spot":
+    if alone.venue.market != "spot":
         expected |= {MarkPrice, OpenInterest}
-    if wire.venue.market == "perp":
+    if alone.venue.market == "perp":
         expected |= {Funding}
     assert set(seen) - {Liquidation} == expected
     whole = sorted(candles)[1:-1]  # the first began before we listened, the last is under way
@@ -244,4 +255,4 @@ def test_records_agree_with_each_other(wire: Wire) -> None:
         ours = quantities[open_time]
         difference = abs(sum(ours) - Decimal(candles[open_time].volume))
         assert difference <= len(ours) * Decimal("0.5e-8"), "the venue rounds each trade of an inverse contract to 1e-8"
-        assert not difference or wire.symbol in INVERSE
+        assert not difference or alone.symbol in INVERSE

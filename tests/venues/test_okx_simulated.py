@@ -52,13 +52,14 @@ INVERSE = ("BTC-USD-SWAP", "BTC-USD-261225")
 
 
 class Wire:
-    """Our protocol on connections to the simulated exchange, one per route."""
+    """Our protocol on connections to the simulated exchange, one per route. `alone`: nothing else is traded there."""
 
-    def __init__(self, symbol: str, path: Path) -> None:
+    def __init__(self, symbol: str, path: Path, alone: bool = False) -> None:
         self.venue: Venue = find_venue("okx", SYMBOLS[symbol])
         self.protocol = self.venue.protocol
         self.symbol = symbol
-        self.exchange = Exchange(SEGMENT, list(SYMBOLS), path, frames_per_s=300.0)
+        self.listed = [symbol] if alone else list(SYMBOLS)
+        self.exchange = Exchange(SEGMENT, self.listed, path, frames_per_s=60.0 * len(self.listed))
         self.exchange.advance(2.0)
         self.ids = itertools.count(1)
         self.clients: dict[str, Client] = {}
@@ -102,7 +103,7 @@ class Wire:
         entries: dict[str, bytes] = {}
         for asked in self.protocol.instruments_requests():
             entries |= self.protocol.instruments_reply(self.rest(asked.path, dict(asked.query)))
-        assert set(entries) == {symbol for symbol, market in SYMBOLS.items() if market == self.venue.market}
+        assert set(entries) == {symbol for symbol in self.listed if SYMBOLS[symbol] == self.venue.market}
         return self.venue.parse_instrument(entries[self.symbol], self.context(None))
 
     def context(self, instrument: Instrument | None) -> Context:
@@ -112,6 +113,12 @@ class Wire:
 @pytest.fixture(params=SYMBOLS)
 def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Wire:
     return Wire(request.param, tmp_path)
+
+
+@pytest.fixture(params=SYMBOLS)
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Wire:
+    """For what takes minutes of the market."""
+    return Wire(request.param, tmp_path, alone=True)
 
 
 @pytest.fixture
@@ -136,14 +143,14 @@ def same_levels(book: LevelBook, theirs: SnapshotFrame) -> None:
         assert {Decimal(p): Decimal(q) for p, q in ours.levels(0)} == {Decimal(p): Decimal(q) for p, q in side}
 
 
-def test_a_book_followed_is_the_exchanges(wire: Wire) -> None:
-    wire.subscribe(wire.streams("book"))
-    feed: BookFeed[BookFrame] = new_feed(wire.venue.book_sync())
+def test_a_book_followed_is_the_exchanges(alone: Wire) -> None:
+    alone.subscribe(alone.streams("book"))
+    feed: BookFeed[BookFrame] = new_feed(alone.venue.book_sync())
     feed.connected("c")
     book, applied = LevelBook(), 0
     for _ in range(100):
-        wire.exchange.advance(0.5)
-        for frame in wire.book_frames():
+        alone.exchange.advance(0.5)
+        for frame in alone.book_frames():
             e = frame.envelope
             if e.is_snapshot:
                 feed.stream_snapshot(e.last_id, e.event_time_us, frame, "c")
@@ -152,10 +159,10 @@ def test_a_book_followed_is_the_exchanges(wire: Wire) -> None:
                 assert feed.update(e.first_id, e.last_id, e.prev_id, e.event_time_us, frame, "c") is Outcome.APPLY
                 book.apply(frame.bids, frame.asks)
                 applied += 1
-            book.keep_best(wire.venue.book_depth)
+            book.keep_best(alone.venue.book_depth)
             assert not book.crossed()
     assert applied > 5
-    theirs = wire.snapshot()
+    theirs = alone.snapshot()
     assert theirs.envelope.last_id == feed.last_id
     same_levels(book, theirs)
 
@@ -196,22 +203,22 @@ def test_a_snapshot_older_than_the_stream_is_asked_for_again(swap: Wire) -> None
     same_levels(book, swap.snapshot())
 
 
-def test_records_agree_with_each_other(wire: Wire) -> None:
+def test_records_agree_with_each_other(alone: Wire) -> None:
     """Our trades add up to the venue's candles, which is right only when both are in base coin."""
-    instrument = wire.instrument()
-    assert (instrument.inverse, instrument.status) == (wire.symbol in INVERSE, "live")
-    channels = CHANNEL_STREAMS[wire.venue.market].keys() - {"book"}  # type: ignore[index]
-    wire.subscribe(wire.streams(*channels))
+    instrument = alone.instrument()
+    assert (instrument.inverse, instrument.status) == (alone.symbol in INVERSE, "live")
+    channels = CHANNEL_STREAMS[alone.venue.market].keys() - {"book"}  # type: ignore[index]
+    alone.subscribe(alone.streams(*channels))
     seen: set[type] = set()
     quantities: dict[int, list[Decimal]] = defaultdict(list)
     candles: dict[int, VenueKline] = {}
     ids: list[int] = []
     for _ in range(60):
-        wire.exchange.advance(5.0)
-        for found, text in wire.told():
+        alone.exchange.advance(5.0)
+        for found, text in alone.told():
             if not isinstance(found, Data):
                 continue
-            for record in wire.venue.normalisers[found.stream.channel](text, wire.context(instrument)):
+            for record in alone.venue.normalisers[found.stream.channel](text, alone.context(instrument)):
                 assert not isinstance(record, tuple)
                 check_record(record)
                 seen.add(type(record))
@@ -222,16 +229,16 @@ def test_records_agree_with_each_other(wire: Wire) -> None:
                     candles[record.open_time] = record
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     expected: set[type] = {Trade, Bbo, Ticker, VenueKline}
-    if wire.venue.market != "spot":
+    if alone.venue.market != "spot":
         expected |= {MarkPrice, OpenInterest}
-    if wire.venue.market == "perp":
+    if alone.venue.market == "perp":
         expected |= {Funding}
     assert seen - {Liquidation} == expected
     whole = sorted(candles)[1:-1]  # the first began before we listened, the last is under way
     assert len(whole) >= 3
     for open_time in whole:
         ours, theirs = sum(quantities[open_time]), Decimal(candles[open_time].volume)
-        if wire.symbol in INVERSE:  # theirs is taken at the mean price
+        if alone.symbol in INVERSE:  # theirs is taken at the mean price
             assert abs(ours - theirs) <= ours / 1_000
         else:
             assert ours == theirs
