@@ -73,7 +73,6 @@ def test_nothing_is_lost_doubled_or_made_up(stack: LocalRun, service: ServiceFac
     config = load(stack.data_dir / "run" / "config.yaml", env={})
     exchange = config.exchanges["binance"]["spot"].rest_url
     with contextlib.closing(Tables(config)) as tables:
-        sleep_into_minute(3)
         for name in (*PROCESSORS, "clickhouse-sink", "redis-sink", "kafka"):
             kill(stack, name)
         stop_and_continue(stack, "klines")
