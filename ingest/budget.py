@@ -8,6 +8,7 @@ venue's own count in its replies, where it has one. Pure: times are monotonic se
 from __future__ import annotations
 
 from collections import deque
+from math import isfinite, nan
 
 REFUSED_STATUS = (429, 418, 403)
 """Too fast, banned, shut out: by REST, or when a socket is opened."""
@@ -100,6 +101,7 @@ def ordered_wait_s(status: int, retry_after_s: float | None, ban_s: float | None
 def retry_after_s(header: str | None) -> float | None:
     """Seconds of a Retry-After header; None where absent or not a number (venues send seconds, never dates)."""
     try:
-        return max(0.0, float(header)) if header else None
+        seconds = float(header) if header else nan
     except ValueError:
         return None
+    return max(0.0, seconds) if isfinite(seconds) else None

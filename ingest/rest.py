@@ -19,6 +19,7 @@ REFUSAL_BYTES_MAX = 1000
 """Some venues refuse with status 200 and a small body; larger ones are answers."""
 WAIT_S_MAX = 30.0
 """The budget is looked at again at least this often while it allows nothing."""
+COUNT_DIGITS_MAX = 15
 JITTER = 0.2
 
 
@@ -41,6 +42,12 @@ class Answer:
 def path_of(request: Request) -> str:
     """Path and query, as the `path` header of a `poll` record has them."""
     return f"{request.path}?{urlencode(dict(request.query))}" if request.query else request.path
+
+
+def count_in(reply: httpx.Response, header: str | None) -> int | None:
+    """The number in a header; None where it is absent or no number a count can be."""
+    text = reply.headers.get(header, "") if header else ""
+    return int(text) if text.isdecimal() and len(text) <= COUNT_DIGITS_MAX else None
 
 
 def jittered(seconds: float) -> float:
@@ -101,12 +108,10 @@ class Rest:
     async def _learn(self, request: Request, reply: httpx.Response, recv_ns: int) -> bool:
         """What the reply says about our budget: weight used by all, or an order to wait (True)."""
         limits = self._protocol.limits
-        used = reply.headers.get(limits.rest_used_weight_header or "", "")
-        if used.isdigit():
-            await self.pools.observe(int(used))
-        left = reply.headers.get(limits.rest_left_header or "", "")
-        if left.isdigit():
-            await self.pools.observe(limits.rest_pools[request.pool].weight - int(left), request.pool)
+        if (used := count_in(reply, limits.rest_used_weight_header)) is not None:
+            await self.pools.observe(used)
+        if (left := count_in(reply, limits.rest_left_header)) is not None:
+            await self.pools.observe(limits.rest_pools[request.pool].weight - left, request.pool)
         status, body = reply.status_code, reply.content
         small = status != 200 or len(body) <= REFUSAL_BYTES_MAX
         until_ms = self._protocol.ban_until_ms(status, body) if small else None

@@ -134,6 +134,9 @@ def test_a_shorter_order_does_not_shorten_a_longer_one() -> None:
     assert budget.wait_s(1, 2.0) == pytest.approx(598.0)
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("5", 5.0), ("0.5", 0.5), (None, None), ("", None), ("soon", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("5", 5.0), ("0.5", 0.5), (None, None), ("", None), ("soon", None), ("inf", None), ("nan", None)],
+)
 def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert retry_after_s(header) == seconds

@@ -248,11 +248,13 @@ def test_a_lower_limit_that_metadata_tell_holds() -> None:
     drive(test)
 
 
-@pytest.mark.parametrize(("left", "used"), [("4", 6), ("10", 0), ("99", 0), ("", 0), ("none", 0)])
+@pytest.mark.parametrize(
+    ("left", "used"), [("4", 6), ("10", 0), ("99", 0), ("", 0), ("none", 0), ("\u00b2", 0), ("9" * 5000, 0)]
+)
 def test_what_a_pool_has_left_is_learned(left: str, used: int) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 200 X\r\nContent-Length: 2\r\nX-Left: {left}\r\n\r\n{{}}".encode())
+        writer.write(f"HTTP/1.1 200 X\r\nContent-Length: 2\r\nX-Left: {left}\r\n\r\n{{}}".encode("latin-1"))
         await writer.drain()
 
     async def test() -> None:

@@ -251,6 +251,8 @@ WEIGHT = '{"rateLimitType":"REQUEST_WEIGHT","interval":"%s","intervalNum":%d,"li
         ([WEIGHT % ("MINUTE", 1, 6000), WEIGHT % ("DAY", 1, 7200)], {"": RestPool(7200, 86400.0)}),
         (['{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50}'], {}),
         ([WEIGHT % ("FORTNIGHT", 1, 1)], {}),
+        ([WEIGHT % ("MINUTE", 1, 0), WEIGHT % ("MINUTE", 0, 5), WEIGHT % ("MINUTE", -1, -5)], {}),
+        ([WEIGHT % ("MINUTE", 1, 10**400), WEIGHT % ("MINUTE", 10**400, 1)], {}),
         (['{"rateLimitType":null}'], {}),
         ([], {}),
     ],

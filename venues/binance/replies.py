@@ -16,6 +16,8 @@ from venues.contract import RestPool
 
 T = TypeVar("T")
 
+COUNTS = range(1, 1 << 53)
+"""What a limit may be; none allows nothing at all."""
 INTERVALS_S = {"SECOND": 1.0, "MINUTE": 60.0, "HOUR": 3600.0, "DAY": 86_400.0}
 
 _exchange_info = msgspec.json.Decoder(m.ExchangeInfo).decode
@@ -44,7 +46,10 @@ def request_weight(body: bytes) -> dict[str, RestPool]:
     pools = [
         RestPool(limit.limit, limit.intervalNum * INTERVALS_S[limit.interval])
         for limit in told or ()
-        if limit.rateLimitType == "REQUEST_WEIGHT" and limit.interval in INTERVALS_S and limit.intervalNum > 0
+        if limit.rateLimitType == "REQUEST_WEIGHT"
+        and limit.interval in INTERVALS_S
+        and limit.limit in COUNTS
+        and limit.intervalNum in COUNTS
     ]
     return {"": min(pools, key=lambda pool: pool.weight / pool.window_s)} if pools else {}
 
