@@ -49,7 +49,6 @@ class Instruments:
         self._topics: dict[str, frozenset[str]] = {}  # symbol -> raw topics it is captured in
         self._known: dict[str, bytes] = {}
         self._written: dict[tuple[str, str], bytes] = {}
-        self._said: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._poked = asyncio.Event()
         self._retry = Backoff(RETRY_S, RETRY_S_MAX, random.random)
@@ -110,11 +109,10 @@ class Instruments:
             self._retry.reset()
             self._spacing_s = POKE_INTERVAL_S
             self._known.update((s, listing[s]) for s in self._topics if s in listing)
-            self._gone = frozenset(s for s in self._topics if s not in listing)
+            known, self._gone = self._gone, frozenset(s for s in self._topics if s not in listing)
             self.asked_once = True
-            if self._gone - self._said:
+            if self._gone - known:
                 events.unknown_symbols(f"{self._records.exchange}.{self._records.market}", sorted(self._gone)[:50])
-            self._said = self._gone
             self.write()
             self._on_listing(listing)
             return True
