@@ -162,22 +162,11 @@ def test_rotation_overlaps_and_loses_nothing() -> None:
     drive(test)
 
 
-def test_attempts_come_a_few_at_once_and_within_the_venues_bound() -> None:
-    attempts, now_s, taken = Attempts(300), 0.0, []
+@pytest.mark.parametrize("pods", [1, 2])
+def test_attempts_come_a_few_at_once_and_within_the_venues_bound_however_many_pods_divide_it(pods: int) -> None:
+    each, now_s, taken = [Attempts(300, pods) for _ in range(pods)], 0.0, []
     while now_s < 400:
-        if attempts.wait_s(now_s) <= 0:
-            attempts.take(now_s)
-            taken.append(now_s)
-        now_s += 0.125
-    for at_s in taken:
-        assert sum(1 for t in taken if at_s <= t < at_s + 1) <= 2
-        assert sum(1 for t in taken if at_s <= t < at_s + 300) <= 240
-
-
-def test_pods_divide_the_venues_bound() -> None:
-    pods, now_s, taken = [Attempts(300, 2), Attempts(300, 2)], 0.0, []
-    while now_s < 400:
-        for attempts in pods:
+        for attempts in each:
             if attempts.wait_s(now_s) <= 0:
                 attempts.take(now_s)
                 taken.append(now_s)
