@@ -365,7 +365,7 @@ class BookFeed(Generic[P]):
             head = cast(int, self.head)
             verdict = self._verdict(head, update)
             if verdict is Verdict.GAP:
-                can_fill = any(self._reached.get(conn, -1) <= head for conn in self._live)
+                can_fill = any(conn not in self._reached or self._reached[conn] <= head for conn in self._live)
                 if len(self._live) > 1 and can_fill and len(self._ahead) <= AHEAD_MAX:
                     return
             del self._ahead[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from marketdata.book_feed import Apply, BookFeed, Emerge, FeedDump, Hole, Outcome, Replace, SnapshotVerdict, Verdict
@@ -403,6 +403,7 @@ def reloaded(feed: Feed) -> Feed:
     joined=st.integers(0, 20),
     cut=st.integers(0, 50),
 )
+@example(steps=[0, 0, 1, 0, 1, 0], turns=["a", "a", "b", "b", "b"], joined=3, cut=0)  # ids below 0
 def test_two_connections_take_every_update_once_however_often_the_ids_begin_anew(
     steps: list[int], turns: list[str], joined: int, cut: int
 ) -> None:
