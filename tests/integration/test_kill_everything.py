@@ -39,7 +39,10 @@ from tests.integration.pipeline import get_json, running, wait_until, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+BUSY = {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
+QUIET = "XRPUSDT"
+"""The simulator's fourth symbol may not trade for minutes: no trade, no candle."""
+SYMBOLS = (*sorted(BUSY), QUIET)
 MINUTE_S = 60
 PROCESSORS = ("normalise", "books", "klines", "reconcile")
 STOPPED_S = 9.0
@@ -77,7 +80,7 @@ def test_nothing_is_lost_doubled_or_made_up(stack: LocalRun, service: ServiceFac
             kill(stack, name)
         stop_and_continue(stack, "klines")
         # Before anything is lost: the minute that ingest dies in cannot be complete.
-        wait_until(lambda: complete_symbols(tables) == set(SYMBOLS), 3 * MINUTE_S, "a complete candle of each symbol")
+        wait_until(lambda: complete_symbols(tables) >= BUSY, 3 * MINUTE_S, "a complete candle of each busy symbol")
         kill(stack, "ingest")
         sleep_into_minute(6)
         stack.client().stop("ingest", "ingest")
@@ -167,7 +170,7 @@ def candle_problems(exchange: str, tables: Tables) -> list[str]:
         theirs = own_candle(exchange, symbol, open_time)
         if theirs is None or tuple(values) != theirs:
             found.append(f"{symbol} {open_time}: ours {values}, the exchange's {theirs}")
-    if (complete := complete_symbols(tables)) != set(SYMBOLS):
+    if not (complete := complete_symbols(tables)) >= BUSY:
         found.append(f"only {sorted(complete)} have a complete candle")
     if not incomplete:
         found.append("no candle is incomplete although capture began in the middle of one")
