@@ -20,7 +20,7 @@ from marketdata.codec import encoder
 from runtime.config import Config
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.rows import Row, record_of, to_columns
-from sinks.clickhouse.tables import Table
+from sinks.clickhouse.table import Table
 from sinks.clickhouse.writer import Writer, new_token
 
 RUNS = 5

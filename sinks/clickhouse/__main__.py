@@ -23,7 +23,8 @@ from sinks.clickhouse.batch import Batch
 from sinks.clickhouse.dead_letters import DeadLetterProducer
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.rows import Row, dead_letter, expired, record_of, split
-from sinks.clickhouse.tables import TABLES, Table
+from sinks.clickhouse.table import Table
+from sinks.clickhouse.tables import TABLES
 from sinks.clickhouse.writer import Refused, Writer, new_token
 from sinks.consumer import Backoff, Liveness, Partition, SinkConsumer, wait_for_topics
 

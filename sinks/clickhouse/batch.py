@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketdata.types import DeadLetter
 from sinks.clickhouse.rows import Row
-from sinks.clickhouse.tables import Table
+from sinks.clickhouse.table import Table
 from sinks.consumer import Partition
 
 

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 
 from runtime.config import Config
 from sinks.clickhouse.kinds import FLAG
-from sinks.clickhouse.tables import COORDINATES, TABLES, Column, Table
+from sinks.clickhouse.table import COORDINATES, Column, Table
+from sinks.clickhouse.tables import TABLES
 
 DEDUPLICATION_WINDOW = 1000
 """Inserts remembered per table: a retry of the same bytes is dropped by its token."""

@@ -12,7 +12,8 @@ from marketdata.errors import BadData, UnparsableFrame
 from marketdata.keys import parse_key
 from marketdata.types import DeadLetter
 from sinks.clickhouse import kinds
-from sinks.clickhouse.tables import TABLE_OF, TABLES, Column, Table
+from sinks.clickhouse.table import Column, Table
+from sinks.clickhouse.tables import TABLE_OF, TABLES
 
 REFUSED = "refused_by_store"
 """Dead-letter code of a record that ClickHouse itself did not take."""

@@ -14,7 +14,8 @@ from marketdata.errors import BadData, StoreError
 from runtime.config import Config
 from sinks.clickhouse.ddl import insert_sql
 from sinks.clickhouse.rows import REFUSED, Columns
-from sinks.clickhouse.tables import TABLES, Table
+from sinks.clickhouse.table import Table
+from sinks.clickhouse.tables import TABLES
 from sinks.consumer import Partition
 
 logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)  # it logs each refused connection; we say it once

@@ -21,6 +21,7 @@ from runtime.config import Config
 from runtime.kafka import ensure_topics, new_topic, producer_settings
 from sinks.clickhouse import tables
 from sinks.clickhouse.__main__ import GROUP
+from sinks.clickhouse.market_tables import TRADES
 from sinks.clickhouse.rows import identity
 from tests.integration.conftest import MakeConfig, ServiceFactory
 from tests.integration.stack import PASSWORDS, clickhouse_address
@@ -242,7 +243,7 @@ def test_a_new_kafka_under_old_tables_stops_the_sink(make_config: MakeConfig, se
         until(lambda: sum(committed(config, "md.trade").values()) == 200)
         assert sink.stop() == 0
     admin = AdminClient({"bootstrap.servers": config.kafka.bootstrap_servers})
-    topic = new_topic(config, tables.TRADES.topic)
+    topic = new_topic(config, TRADES.topic)
     for future in admin.delete_topics([topic.topic], operation_timeout=20).values():
         future.result(20)
     until(lambda: topic.topic not in admin.list_topics(timeout=10).topics)

@@ -16,8 +16,12 @@ from marketdata.errors import ConfigError, StoreError
 from runtime.config import Config
 from sinks.clickhouse import ddl, kinds, tables
 from sinks.clickhouse import migrate as migrations
+from sinks.clickhouse.candle_tables import KLINES
+from sinks.clickhouse.market_tables import BOOK_SNAPSHOTS, TRADES
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.quality_tables import GAPS
 from sinks.clickhouse.rows import Row, to_columns
+from sinks.clickhouse.table import COORDINATES, Table
 from sinks.clickhouse.writer import Refused, Writer, new_token
 from tests.integration.conftest import MakeConfig
 from tests.sinks import samples
@@ -55,7 +59,7 @@ def writer(config: Config) -> Iterator[Writer]:
     writer.close()
 
 
-def insert(writer: Writer, table: tables.Table, *records: Any, first_offset: int = 0) -> None:
+def insert(writer: Writer, table: Table, *records: Any, first_offset: int = 0) -> None:
     rows = [Row(r, "t." + table.topic.name, 0, first_offset + i, 0, b"", b"") for i, r in enumerate(records)]
     writer.insert(table, to_columns(table, rows), new_token())
 
@@ -77,7 +81,7 @@ def _check_schema(admin: Client) -> None:
     comments = dict(admin.execute("SELECT name, comment FROM system.tables WHERE database = currentDatabase()"))
     keys = dict(admin.execute("SELECT name, sorting_key FROM system.tables WHERE database = currentDatabase()"))
     for t in tables.TABLES:
-        want = [(c.name, c.kind.stored, c.comment) for c in (*t.columns, *tables.COORDINATES)]
+        want = [(c.name, c.kind.stored, c.comment) for c in (*t.columns, *COORDINATES)]
         assert columns.pop(t.log) == want
         shown = [c for c in want if c[0] != "_version"]
         assert columns.pop(t.name) == [*shown, ("simulated", "Bool", ddl.SIMULATED_COMMENT)]
@@ -146,7 +150,7 @@ def test_two_processes_may_start_at_once(make_config: MakeConfig) -> None:
     assert failures == []
     assert migrate(config) == []
     writer = Writer(config)
-    insert(writer, tables.TRADES, samples.trade())
+    insert(writer, TRADES, samples.trade())
     writer.close()
 
 
@@ -165,7 +169,7 @@ def test_without_ttl_old_rows_stay_and_with_ttl_they_go(make_config: MakeConfig)
         config = make_config(clickhouse={"ttl": ttl})
         migrate(config)
         writer = Writer(config)
-        insert(writer, tables.TRADES, old)
+        insert(writer, TRADES, old)
         writer.close()
         with connect(config) as admin:
             admin.execute("OPTIMIZE TABLE trades_log FINAL")
@@ -251,7 +255,7 @@ def test_decimals_ids_and_times_come_back_exactly(
         samples.trade(1, price=price, quantity=quantity, raw_quantity=quantity, trade_id=text, trade_time_us=at_us)
         for price, quantity, text, at_us in values
     ]
-    insert(writer, tables.TRADES, *records)
+    insert(writer, TRADES, *records)
     sql = """SELECT toString(price), toString(quantity), toString(raw_quantity), trade_id, trade_id_text,
                     toUnixTimestamp64Micro(trade_time) FROM trades_log ORDER BY _offset"""
     stored = admin.execute(sql)
@@ -265,14 +269,14 @@ def test_decimals_ids_and_times_come_back_exactly(
 
 def test_levels_come_back_exactly_and_in_order(config: Config, admin: Client, writer: Writer) -> None:
     levels = [(f"{100 - i}.{i:018d}", f"0.{i:018d}") for i in range(50)]
-    insert(writer, tables.BOOK_SNAPSHOTS, samples.book_snapshot(bids=levels, asks=[]))
+    insert(writer, BOOK_SNAPSHOTS, samples.book_snapshot(bids=levels, asks=[]))
     prices, quantities, asks = admin.execute("SELECT bid_prices, bid_quantities, ask_prices FROM book_snapshots")[0]
     assert list(zip(prices, quantities, strict=True)) == [(Decimal(p), Decimal(q)) for p, q in levels]
     assert asks == []
 
 
 def test_ids_are_ordered_as_numbers(config: Config, admin: Client, writer: Writer) -> None:
-    insert(writer, tables.TRADES, *(samples.trade(1, trade_id=i) for i in ("100", "9", "20")))
+    insert(writer, TRADES, *(samples.trade(1, trade_id=i) for i in ("100", "9", "20")))
     assert admin.execute("SELECT trade_id FROM trades ORDER BY trade_id") == [(9,), (20,), (100,)]
 
 
@@ -281,21 +285,21 @@ def test_the_newest_candle_wins_in_whatever_order_they_come(config: Config, admi
     final = samples.kline(close="2", last_trade_id="100")
     revised = samples.kline(close="3", last_trade_id="100", revision=1, status="revised")
     for record in (final, revised, provisional, final, provisional):
-        insert(writer, tables.KLINES, record)
+        insert(writer, KLINES, record)
     assert admin.execute("SELECT close, status FROM klines") == [(Decimal(3), "revised")]
 
 
 def test_a_gap_is_shown_as_far_as_it_was_filled(config: Config, admin: Client, writer: Writer) -> None:
     for filled in (0, 3, 1):
-        insert(writer, tables.GAPS, samples.gap(filled_count=filled))
+        insert(writer, GAPS, samples.gap(filled_count=filled))
     assert admin.execute("SELECT missing_count - filled_count FROM gaps") == [(2,)]
 
 
 def test_the_same_bytes_twice_under_one_token_are_one_insert(config: Config, admin: Client, writer: Writer) -> None:
-    columns = to_columns(tables.TRADES, [Row(samples.trade(), "t", 0, 0, 0, b"", b"")])
+    columns = to_columns(TRADES, [Row(samples.trade(), "t", 0, 0, 0, b"", b"")])
     token = new_token()
     for _ in range(3):
-        writer.insert(tables.TRADES, columns, token)
+        writer.insert(TRADES, columns, token)
     assert admin.execute("SELECT count() FROM trades_log") == [(1,)]
 
 
@@ -304,17 +308,17 @@ def test_a_value_the_server_refuses_is_told_from_a_server_in_trouble(
 ) -> None:
     admin.execute("ALTER TABLE trades_log ADD CONSTRAINT sane CHECK price < 1000000")
     with pytest.raises(Refused):
-        insert(writer, tables.TRADES, samples.trade(price="2000000"))
-    insert(writer, tables.TRADES, samples.trade())
+        insert(writer, TRADES, samples.trade(price="2000000"))
+    insert(writer, TRADES, samples.trade())
     admin.execute("DROP TABLE trades_log")
     with pytest.raises(StoreError):
-        insert(writer, tables.TRADES, samples.trade())
+        insert(writer, TRADES, samples.trade())
 
 
 def test_offsets_beyond_the_end_are_found(config: Config, writer: Writer) -> None:
-    insert(writer, tables.TRADES, *(samples.trade(i) for i in range(10)), first_offset=100)
+    insert(writer, TRADES, *(samples.trade(i) for i in range(10)), first_offset=100)
     here, elsewhere, other = ("t.md.trade", 0), ("t.md.trade", 1), ("x.md.trade", 0)
-    assert writer.beyond(tables.TRADES, {here: 50, elsewhere: 0, other: 0}) == {here: 109}
-    assert writer.beyond(tables.TRADES, {here: 109}) == {here: 109}
-    assert writer.beyond(tables.TRADES, {here: 110, elsewhere: 0}) == {}
-    assert writer.beyond(tables.TRADES, {}) == {}
+    assert writer.beyond(TRADES, {here: 50, elsewhere: 0, other: 0}) == {here: 109}
+    assert writer.beyond(TRADES, {here: 109}) == {here: 109}
+    assert writer.beyond(TRADES, {here: 110, elsewhere: 0}) == {}
+    assert writer.beyond(TRADES, {}) == {}

@@ -25,8 +25,10 @@ from processors.metrics import Metrics
 from processors.normalise_core import Normaliser
 from processors.normalise_feed import Feed, FeedState
 from processors.outputs import Output, SourceRecord
+from sinks.clickhouse.candle_tables import VENUE_KLINES
+from sinks.clickhouse.quality_tables import GAPS
 from sinks.clickhouse.rows import Row, identity, unstorable
-from sinks.clickhouse.tables import GAPS, TABLE_OF, VENUE_KLINES
+from sinks.clickhouse.tables import TABLE_OF
 from tests.frames import frames_dir
 from venues import VENUES
 from venues.conformance import recorded_instruments, symbol_in

@@ -13,7 +13,11 @@ from marketdata.errors import BadData, UnparsableFrame
 from marketdata.topics import TOPICS
 from marketdata.validation import REASONS
 from sinks.clickhouse import kinds, tables
+from sinks.clickhouse.market_tables import BOOK_DELTAS, INSTRUMENTS, TRADES
+from sinks.clickhouse.quality_tables import DEAD_LETTERS, FEED_STATUS
 from sinks.clickhouse.rows import REFUSED, Row, dead_letter, expired, identity, record_of, split, to_columns, unstorable
+from sinks.clickhouse.table import COORDINATES, Table
+from sinks.clickhouse.versions import candle_version
 from tests.sinks import samples
 
 encode = encoder()
@@ -23,8 +27,8 @@ def row(record: Any, offset: int = 0, topic: str = "sim.md.trade") -> Row:
     return Row(record, topic, 0, offset, 1_767_225_600_000, b"binance.spot.BTCUSDT", encode(record))
 
 
-def cells(table: tables.Table, record: Any) -> dict[str, Any]:
-    names = [c.name for c in (*table.columns, *tables.COORDINATES)]
+def cells(table: Table, record: Any) -> dict[str, Any]:
+    names = [c.name for c in (*table.columns, *COORDINATES)]
     return {name: column[0] for name, column in zip(names, to_columns(table, [row(record)]), strict=True)}
 
 
@@ -76,7 +80,7 @@ def test_what_is_not_a_record_is_said(payload: bytes) -> None:
 
 
 def test_a_trade_becomes_exactly_these_cells() -> None:
-    assert cells(tables.TRADES, samples.trade(7, event_time_us=0, recv_time_ns="")) == {
+    assert cells(TRADES, samples.trade(7, event_time_us=0, recv_time_ns="")) == {
         "exchange": "binance", "market": "spot", "symbol": "BTCUSDT", "instrument": "BTC-USDT",
         "trade_time": samples.AT_US + 7, "trade_id": 7, "trade_id_text": "", "aggregated": False,
         "price": "87012.34000000", "quantity": "0.00120000", "side": "buy", "first_trade_id": 0,
@@ -108,18 +112,18 @@ def test_a_trade_becomes_exactly_these_cells() -> None:
     ],
 )
 def test_what_would_not_be_stored_exactly_is_refused(over: dict[str, Any], code: str | None) -> None:
-    bad = unstorable(tables.TRADES, row(samples.trade(**over)))
+    bad = unstorable(TRADES, row(samples.trade(**over)))
     assert (bad.code if bad else None) == code
     assert code is None or code in REASONS
 
 
 def test_levels_are_checked_too() -> None:
-    assert unstorable(tables.BOOK_DELTAS, row(samples.book_delta(bids=[("1", "2"), ("3", "4" * 21)]))) is not None
+    assert unstorable(BOOK_DELTAS, row(samples.book_delta(bids=[("1", "2"), ("3", "4" * 21)]))) is not None
 
 
 def test_a_bad_row_does_not_take_the_others_with_it() -> None:
     rows = [row(samples.trade(i, price="1" * 30 if i in (3, 8) else "1"), i) for i in range(10)]
-    good, columns, bad = split(tables.TRADES, rows)
+    good, columns, bad = split(TRADES, rows)
     assert [r.offset for r, _ in bad] == [3, 8]
     assert [r.offset for r in good] == [0, 1, 2, 4, 5, 6, 7, 9] == columns[-1]
 
@@ -165,8 +169,8 @@ def test_candle_versions_order_like_their_contents(a: Any, b: Any) -> None:
     def content(c: Any) -> tuple[Any, ...]:
         return c.is_closed, c.revision, int(c.last_trade_id), c.trade_count, c.event_time_us
 
-    assert 0 <= tables.candle_version(a) < 1 << 256
-    assert (tables.candle_version(a) < tables.candle_version(b)) == (content(a) < content(b))
+    assert 0 <= candle_version(a) < 1 << 256
+    assert (candle_version(a) < candle_version(b)) == (content(a) < content(b))
 
 
 def test_venue_candles_without_a_time_order_by_ours() -> None:
@@ -174,16 +178,16 @@ def test_venue_candles_without_a_time_order_by_ours() -> None:
     early = samples.venue_kline(is_closed=False, **untold)
     late = samples.venue_kline(is_closed=False, **{**untold, "recv_time_ns": "1767225601123456789"})
     closed = samples.venue_kline(is_closed=True, **untold)
-    assert tables.candle_version(early) < tables.candle_version(late) < tables.candle_version(closed)
+    assert candle_version(early) < candle_version(late) < candle_version(closed)
 
 
 @pytest.mark.parametrize(("topic", "record"), samples.every_kind(), ids=lambda v: v if isinstance(v, str) else "")
 def test_the_key_does_not_hold_what_two_collectors_differ_in(topic: str, record: Any) -> None:
     table = tables.TABLE_OF[topic, type(record)]
     other = msgspec.structs.replace(record, recv_time_ns="1767225600999999999")
-    ours = table in (tables.FEED_STATUS,)  # our own events, seen by one collector only
+    ours = table in (FEED_STATUS,)  # our own events, seen by one collector only
     assert (identity(table, record) == identity(table, other)) != ours
-    assert not {c.name for c in tables.COORDINATES} & set(table.sort_key)
+    assert not {c.name for c in COORDINATES} & set(table.sort_key)
 
 
 @pytest.mark.parametrize(
@@ -198,23 +202,23 @@ def test_the_key_does_not_hold_what_two_collectors_differ_in(topic: str, record:
     ],
 )
 def test_different_trades_have_different_keys(a: Any, b: Any) -> None:
-    assert identity(tables.TRADES, a) != identity(tables.TRADES, b)
+    assert identity(TRADES, a) != identity(TRADES, b)
 
 
 def test_rows_beyond_the_ttl_are_counted() -> None:
     rows = [row(samples.trade(1, trade_time_us=samples.AT_US - days * 86_400_000_000)) for days in (0, 729, 731, 2000)]
     now_s = samples.AT_US / 1e6
-    assert expired(tables.TRADES, to_columns(tables.TRADES, rows), now_s) == 2
-    assert expired(tables.BOOK_DELTAS, to_columns(tables.BOOK_DELTAS, [row(samples.book_delta())]), now_s) == 0
-    assert expired(tables.BOOK_DELTAS, to_columns(tables.BOOK_DELTAS, [row(samples.book_delta())]), now_s + 4e6) == 1
-    assert expired(tables.INSTRUMENTS, [], now_s) == 0
+    assert expired(TRADES, to_columns(TRADES, rows), now_s) == 2
+    assert expired(BOOK_DELTAS, to_columns(BOOK_DELTAS, [row(samples.book_delta())]), now_s) == 0
+    assert expired(BOOK_DELTAS, to_columns(BOOK_DELTAS, [row(samples.book_delta())]), now_s + 4e6) == 1
+    assert expired(INSTRUMENTS, [], now_s) == 0
 
 
 def test_a_dead_letter_names_the_record() -> None:
     letter = dead_letter(row(samples.trade(), 9), "md.trade", BadData("decimal_range", "too long"))
     assert (letter.raw_topic, letter.raw_partition, letter.raw_offset, letter.symbol) == ("md.trade", 0, "9", "BTCUSDT")
     assert letter.payload == encode(samples.trade()).decode()
-    assert unstorable(tables.DEAD_LETTERS, row(letter)) is None
+    assert unstorable(DEAD_LETTERS, row(letter)) is None
     odd = Row(None, "md.trade", 0, 1, 5, b"\xff", b"\xff\x00")
     letter = dead_letter(odd, "md.trade", BadData("unparsable", "x"))
     assert (letter.exchange, letter.recv_time_ns, letter.payload) == ("unknown", "5000000", "base64:/wA=")
@@ -228,7 +232,7 @@ def test_names_of_tables_and_columns_are_unique() -> None:
     names = list(itertools.chain.from_iterable((t.name, t.log) for t in tables.TABLES))
     assert len(names) == len(set(names))
     for table in tables.TABLES:
-        columns = [c.name for c in (*table.columns, *tables.COORDINATES)]
+        columns = [c.name for c in (*table.columns, *COORDINATES)]
         assert len(columns) == len(set(columns)), table.name
         assert set(table.sort_key) <= set(columns), table.name
         assert all(c.comment for c in table.columns), table.name
