@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,13 +13,14 @@ import pytest
 from marketdata.book import LevelBook
 from marketdata.book_feed import BookFeed, Outcome
 from marketdata.book_overlap import new_feed
-from marketdata.types import Bbo, Funding, Instrument, Liquidation, MarkPrice, OpenInterest, Ticker, Trade, VenueKline
+from marketdata.types import Bbo, Instrument, Ticker
 from marketdata.validation import check_record
 from simulator.deribit.dialect import SEGMENT
 from simulator.dialect import Close, Request
 from simulator.faults import Fault
 from tests.simulator.dialect_harness import Client
 from tests.simulator.dialect_harness import Venue as Exchange
+from tests.venues.minutes import Minutes
 from venues import find_venue
 from venues.contract import Ack, Alive, BookFrame, Context, Data, Notice, Reply, Stream, Venue
 
@@ -224,35 +224,17 @@ def test_records_agree_with_each_other(alone: Wire) -> None:
     assert instrument.inverse == (alone.symbol in INVERSE)
     assert instrument.status in alone.venue.tradable
     alone.subscribe(alone.streams(*CHANNELS))
-    seen: dict[type, int] = defaultdict(int)
-    quantities: dict[int, list[Decimal]] = defaultdict(list)
-    candles: dict[int, VenueKline] = {}
-    ids: list[int] = []
+    minutes = Minutes()
     for _ in range(60):
         alone.exchange.advance(5.0)
         for found, text in alone.told():
-            if not isinstance(found, Data):
-                continue
-            for record in alone.venue.normalisers[found.stream.channel](text, alone.context(instrument)):
-                assert not isinstance(record, tuple)
-                check_record(record)
-                seen[type(record)] += 1
-                if isinstance(record, Trade):
-                    quantities[record.trade_time_us // 60_000_000 * 60_000].append(Decimal(record.quantity))
-                    ids.append(int(record.trade_id))
-                elif isinstance(record, VenueKline):
-                    candles[record.open_time] = record
-    assert ids == list(range(ids[0], ids[0] + len(ids)))
-    expected: set[type] = {Trade, Bbo, Ticker, VenueKline}
-    if alone.venue.market != "spot":
-        expected |= {MarkPrice, OpenInterest}
-    if alone.venue.market == "perp":
-        expected |= {Funding}
-    assert set(seen) - {Liquidation} == expected
-    whole = sorted(candles)[1:-1]  # the first began before we listened, the last is under way
+            if isinstance(found, Data):
+                minutes.take(alone.venue.normalisers[found.stream.channel](text, alone.context(instrument)))
+    minutes.assert_ids_count_by_one()
+    minutes.assert_kinds_of(alone.venue.market)
+    whole = minutes.whole()
     assert len(whole) >= 3
-    for open_time in whole:
-        ours = quantities[open_time]
-        difference = abs(sum(ours) - Decimal(candles[open_time].volume))
+    for ours, theirs in whole:
+        difference = abs(sum(ours) - theirs)
         assert difference <= len(ours) * Decimal("0.5e-8"), "the venue rounds each trade of an inverse contract to 1e-8"
         assert not difference or alone.symbol in INVERSE

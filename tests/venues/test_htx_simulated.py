@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from marketdata.book import LevelBook
 from marketdata.book_feed import Apply, BookFeed, Outcome, Replace, SnapshotVerdict
-from marketdata.types import Funding, Instrument, Ticker, Trade, VenueKline
+from marketdata.types import Funding, Instrument, Ticker
 from marketdata.validation import check_record
 from simulator.dialect import Close, Request
 from simulator.faults import Fault
@@ -26,6 +25,7 @@ from simulator.htx.swap import SEGMENT as SWAP_SEGMENT
 from simulator.htx.swap import HtxSwap
 from tests.simulator.dialect_harness import Client
 from tests.simulator.dialect_harness import Venue as Exchange
+from tests.venues.minutes import Minutes
 from venues.contract import Ack, BookFrame, Context, Data, Notice, Reply, Stream, Venue, VenueError
 from venues.htx.markets import PERP, SPOT
 
@@ -136,29 +136,22 @@ def test_records_agree_with_each_other(wire: Wire) -> None:
         wire.subscribe(stream)
     for _ in range(40):
         wire.exchange.advance(5.0)
-    seen: dict[str, int] = defaultdict(int)
-    volumes: dict[int, Decimal] = defaultdict(Decimal)
-    candles: dict[int, VenueKline] = {}
+    seen: set[str] = set()
+    minutes = Minutes()
     routes = {wire.venue.protocol.route(stream): stream for stream in streams}
     for stream in routes.values():
         for found, frame in wire.told(stream):
             if not isinstance(found, Data):
                 continue
-            for record in wire.venue.normalisers[found.stream.channel](frame, wire.context(instrument)):
-                assert not isinstance(record, tuple)
-                check_record(record)
-                seen[found.stream.channel] += 1
-                if isinstance(record, Trade):
-                    volumes[record.trade_time_us // 60_000_000] += Decimal(record.quantity)
-                elif isinstance(record, VenueKline):
-                    candles[record.open_time // 60_000] = record
-                elif isinstance(record, Ticker):
-                    assert record.instrument == instrument.instrument
-    assert set(wire.channels) - set(seen) <= {"liquidation"}
-    whole = sorted(candles)[1:-1]  # the first began before the subscription
+            records = wire.venue.normalisers[found.stream.channel](frame, wire.context(instrument))
+            minutes.take(records)
+            seen |= {found.stream.channel} if records else set()
+            assert {r.instrument for r in records if isinstance(r, Ticker)} <= {instrument.instrument}
+    assert set(wire.channels) - seen <= {"liquidation"}
+    whole = minutes.whole()
     assert len(whole) >= 2
-    for minute in whole:
-        assert Decimal(candles[minute].volume) == volumes[minute] > 0
+    for quantities, theirs in whole:
+        assert theirs == sum(quantities) > 0
 
 
 def take(levels: LevelBook, feed: BookFeed[BookFrame], depth: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -17,23 +16,15 @@ from marketdata.book import LevelBook
 from marketdata.book_feed import Apply, BookFeed, Outcome, SnapshotVerdict
 from marketdata.book_overlap import new_feed
 from marketdata.types import (
-    Bbo,
-    Funding,
     Instrument,
-    Liquidation,
     LongShort,
-    MarkPrice,
-    OpenInterest,
-    Ticker,
-    Trade,
-    VenueKline,
 )
-from marketdata.validation import check_record
 from simulator.dialect import Request
 from simulator.faults import Fault
 from simulator.okx.dialect import SEGMENT
 from tests.simulator.dialect_harness import Client
 from tests.simulator.dialect_harness import Venue as Exchange
+from tests.venues.minutes import Minutes
 from venues import find_venue
 from venues.contract import Ack, BookFrame, Context, Data, SnapshotFrame, Stream, Venue, VenueError
 from venues.okx.streams import CHANNEL_STREAMS, POLLED
@@ -209,35 +200,18 @@ def test_records_agree_with_each_other(alone: Wire) -> None:
     assert (instrument.inverse, instrument.status) == (alone.symbol in INVERSE, "live")
     channels = CHANNEL_STREAMS[alone.venue.market].keys() - {"book"}  # type: ignore[index]
     alone.subscribe(alone.streams(*channels))
-    seen: set[type] = set()
-    quantities: dict[int, list[Decimal]] = defaultdict(list)
-    candles: dict[int, VenueKline] = {}
-    ids: list[int] = []
+    minutes = Minutes()
     for _ in range(60):
         alone.exchange.advance(5.0)
         for found, text in alone.told():
-            if not isinstance(found, Data):
-                continue
-            for record in alone.venue.normalisers[found.stream.channel](text, alone.context(instrument)):
-                assert not isinstance(record, tuple)
-                check_record(record)
-                seen.add(type(record))
-                if isinstance(record, Trade) and not record.aggregated:
-                    quantities[record.trade_time_us // 60_000_000 * 60_000].append(Decimal(record.quantity))
-                    ids.append(int(record.trade_id))
-                elif isinstance(record, VenueKline):
-                    candles[record.open_time] = record
-    assert ids == list(range(ids[0], ids[0] + len(ids)))
-    expected: set[type] = {Trade, Bbo, Ticker, VenueKline}
-    if alone.venue.market != "spot":
-        expected |= {MarkPrice, OpenInterest}
-    if alone.venue.market == "perp":
-        expected |= {Funding}
-    assert seen - {Liquidation} == expected
-    whole = sorted(candles)[1:-1]  # the first began before we listened, the last is under way
+            if isinstance(found, Data):
+                minutes.take(alone.venue.normalisers[found.stream.channel](text, alone.context(instrument)))
+    minutes.assert_ids_count_by_one()
+    minutes.assert_kinds_of(alone.venue.market)
+    whole = minutes.whole()
     assert len(whole) >= 3
-    for open_time in whole:
-        ours, theirs = sum(quantities[open_time]), Decimal(candles[open_time].volume)
+    for quantities, theirs in whole:
+        ours = sum(quantities)
         if alone.symbol in INVERSE:  # theirs is taken at the mean price
             assert abs(ours - theirs) <= ours / 1_000
         else:
