@@ -6,14 +6,13 @@ Nothing is changed by a record that is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
 import zstandard
 from msgspec import Struct
 
-from marketdata.book import WHOLE, LevelBook
 from marketdata.book_feed import (
     Apply,
     BookFeed,
@@ -38,24 +37,18 @@ from marketdata.raw import (
     from_kafka,
     heartbeat_decoder,
 )
-from marketdata.topics import (
-    MD_BOOK,
-    MD_BOOK_SNAPSHOT,
-)
-from marketdata.types import BookState, Level
+from marketdata.types import BookState
 from marketdata.units import Units, units_of
 from marketdata.validation import TIME_MAX_US
+from processors.book_levels import IN_STREAM, BookLevels
+from processors.book_publisher import BookPublisher, Proof
 from processors.book_records import BookRecords
 from processors.outputs import Output, SourceRecord
 from runtime.config.processors import Books
 from venues import find_venue
 from venues.contract import BookFrame, Context, Venue
 
-BOOK, DEEP = MD_BOOK.name, MD_BOOK_SNAPSHOT.name
-
 EVER_US = 1 << 62
-IN_STREAM = b"stream"
-"""Origin of a full book that came in the stream rather than from REST."""
 
 NO_FLAGS: list[str] = []
 FLAGS: dict[Outcome, list[str]] = {
@@ -108,10 +101,9 @@ _decode_saved = msgspec.msgpack.Decoder(Saved).decode
 
 
 class LiveBook:
-    """One key's book: its feed, its levels, and what was last published of it."""
+    """One key's book: its feed, its levels, what proves it right, and its publishing."""
 
     def __init__(self, key: bytes, settings: Books, encoding: Encoding, count: Callable[[str], None]) -> None:
-        self.key = key
         self.name = parse_key(key)
         self.venue = find_venue(self.name.exchange, self.name.market)
         self.settings = settings
@@ -119,38 +111,22 @@ class LiveBook:
         self.count = count
         self.writer = BookWriter(self.name, encoding=encoding)
         self.records = BookRecords(self.name, key, encoding)
+        self.publisher = BookPublisher(key, self.writer, settings, count)
         self.feed: BookFeed[bytes] = new_feed(self.venue.book_sync())
-        self.levels = self._level_book()
-        self.wire: LevelBook | None = None
-        """The same book as the venue spells it, where levels are converted and frames carry checksums."""
-        self.units: Units | None = None
-        """Of a venue that quotes contracts; None until the instrument is known."""
-        self.published: BookState | None = None
-        """State of the newest md.book record; None before the first."""
-        self.epoch = 0
-        self.update_id = ""
-        """Id of the last update that was ever in the book."""
-        self.event_time_us = 0
-        self.verified_ns = ""
-        self.verified_us = 0
-        """The venue's clock when the book was last proven right."""
-        self.clock_us = 0
-        """The venue's clock by the newest heartbeat."""
-        self.top_due_ms = 0
-        self.top_owed = False
-        self.deep_due_ms = 0
-        self.deep_owed = False
+        self.levels = BookLevels(self.venue, settings)
+        self.proof = Proof()
         self.wait_since_ms = 0
         self.wait_ms = 0
 
     def dump(self) -> bytes:
         """The object as bytes, compressed."""
+        proof, publisher, units = self.proof, self.publisher, self.levels.units
+        levels, wire = self.levels.dump()
         saved = Saved(
-            self.feed.dump(), self.levels.dump(), self.writer.instrument, self.published, self.epoch, self.update_id,
-            self.event_time_us, self.verified_ns, self.verified_us, self.clock_us, self.top_due_ms, self.top_owed,
-            self.deep_due_ms, self.deep_owed, self.wait_since_ms, self.wait_ms,
-            self.units.multiplier if self.units else "", self.units.inverse if self.units else False,
-            self.wire.dump() if self.wire else b"",
+            self.feed.dump(), levels, self.writer.instrument, publisher.published, proof.epoch, proof.update_id,
+            proof.event_time_us, proof.verified_ns, proof.verified_us, proof.clock_us, publisher.top_due_ms,
+            publisher.top_owed, publisher.deep_due_ms, publisher.deep_owed, self.wait_since_ms, self.wait_ms,
+            units.multiplier if units else "", units.inverse if units else False, wire,
         )  # fmt: skip
         return _compress(_encode_saved(saved))
 
@@ -158,17 +134,22 @@ class LiveBook:
         """Become what `dump` wrote."""
         saved = _decode_saved(_decompress(blob))
         self.feed = load_feed(self.venue.book_sync(), saved.feed)
-        self.levels = self._level_book(saved.levels)
-        self.wire = self._level_book(saved.wire) if saved.wire else None
+        self.levels.load(saved.levels, saved.wire)
         self._name_instrument(saved.instrument)
         if saved.multiplier:
             self._use_units(Units(saved.multiplier, saved.inverse))
-        self.published, self.epoch, self.update_id = saved.published, saved.epoch, saved.update_id
-        self.event_time_us, self.clock_us = saved.event_time_us, saved.clock_us
-        self.verified_ns, self.verified_us = saved.verified_ns, saved.verified_us
-        self.top_due_ms, self.top_owed = saved.top_due_ms, saved.top_owed
-        self.deep_due_ms, self.deep_owed = saved.deep_due_ms, saved.deep_owed
+        proof, publisher = self.proof, self.publisher
+        proof.epoch, proof.update_id, proof.event_time_us = saved.epoch, saved.update_id, saved.event_time_us
+        proof.verified_ns, proof.verified_us, proof.clock_us = saved.verified_ns, saved.verified_us, saved.clock_us
+        publisher.published = saved.published
+        publisher.top_due_ms, publisher.top_owed = saved.top_due_ms, saved.top_owed
+        publisher.deep_due_ms, publisher.deep_owed = saved.deep_due_ms, saved.deep_owed
         self.wait_since_ms, self.wait_ms = saved.wait_since_ms, saved.wait_ms
+
+    @property
+    def published(self) -> BookState | None:
+        """State of the newest md.book record; None before the first."""
+        return self.publisher.published
 
     @property
     def state(self) -> BookState:
@@ -177,7 +158,7 @@ class LiveBook:
             return "stale"
         if self.feed.state == "resyncing":
             return "crossed" if self.feed.reason.startswith("crossed") else "resyncing"
-        return "stale" if self.clock_us - self.verified_us > self.rest_max_us else "ok"
+        return "stale" if self.proof.clock_us - self.proof.verified_us > self.rest_max_us else "ok"
 
     @property
     def reason(self) -> str:
@@ -202,12 +183,12 @@ class LiveBook:
         (first, last, prev, event_time_us, is_snapshot), bids, asks, checksum = frame
         _check_envelope(first, last, prev, event_time_us)
         if self.venue.converts_books:
-            bids, asks = self._base(bids), self._base(asks)
-        checked = self.levels.check(bids, asks)
+            bids, asks = self.levels.base(bids), self.levels.base(asks)
+        checked = self.levels.book.check(bids, asks)
         if is_snapshot:
             return self._full(source, recv_ns, conn, last, event_time_us, IN_STREAM, frame)
         was_ok = self.feed.state == "ok"
-        proven = (self.verified_ns, self.event_time_us)
+        proven = (self.proof.verified_ns, self.proof.event_time_us)
         outcome = self.feed.update(first, last, prev, event_time_us, value, conn)
         out: list[Output] = []
         flags = FLAGS.get(outcome) if self.settings.deltas else None
@@ -217,19 +198,19 @@ class LiveBook:
             epoch = self.feed.epoch
             out.append(self.records.delta(first, last, epoch, event_time_us, recv_ns, bids, asks, flags))
         if outcome is Outcome.APPLY:
-            self.levels.put(checked)
-            self.update_id, self.epoch = str(last), self.feed.epoch
+            self.levels.book.put(checked)
+            self._holds(last)
             self._verified(recv_ns, event_time_us)
         else:
             self.count(outcome.value)
             self._take_steps(recv_ns, out)
             if outcome is Outcome.CONTAINED or outcome is Outcome.STEPPED:
-                self._verified(recv_ns, max(event_time_us, self.event_time_us))
+                self._verified(recv_ns, max(event_time_us, self.proof.event_time_us))
         if checksum is None:
-            self.wire = None
+            self.levels.wire = None
         else:
-            if self.wire is not None and outcome is Outcome.APPLY:
-                self.wire.apply(frame.bids, frame.asks)
+            if self.levels.wire is not None and outcome is Outcome.APPLY:
+                self.levels.wire.apply(frame.bids, frame.asks)
             self._verify_checksum(frame, proven, recv_ns, out)
         self._publish(source.timestamp_ms, recv_ns, out)
         return out
@@ -240,22 +221,20 @@ class LiveBook:
         `proven`: when the book was right before this frame, on our clock (ns) and the venue's (us). What is missing
         lies between the two.
         """
-        verify, feed = self.venue.verify_checksum, self.feed
-        book = self.wire if self.venue.converts_books else self.levels
-        if verify is None or book is None or feed.state != "ok" or feed.last_id != frame.envelope.last_id:
+        feed = self.feed
+        if feed.state != "ok" or feed.last_id != frame.envelope.last_id or not self.levels.contradicts(frame):
             return
-        if verify(frame, book) is False:
-            self.verified_ns, since_us = proven
-            hole = Hole(0, -1, 0, "checksum", 0, False, since_us, frame.envelope.event_time_us)
-            out.append(self.records.gap(hole, feed.epoch, recv_ns))
-            self._fail(f"checksum: the venue's {frame.checksum} is not the book's", out)
+        self.proof.verified_ns, since_us = proven
+        hole = Hole(0, -1, 0, "checksum", 0, False, since_us, frame.envelope.event_time_us)
+        out.append(self.records.gap(hole, feed.epoch, recv_ns))
+        self._fail(f"checksum: the venue's {frame.checksum} is not the book's", out)
 
     def _snapshot(self, source: SourceRecord, h: Headers) -> list[Output]:
         frame = self.venue.parse_snapshot(source.value)
         _check_envelope(frame.envelope.last_id, frame.envelope.last_id, None, frame.envelope.event_time_us)
         if self.venue.converts_books:
-            self._base(())  # refuses what could not be converted later
-        self.levels.check(frame.bids, frame.asks)
+            self.levels.base(())  # refuses what could not be converted later
+        self.levels.book.check(frame.bids, frame.asks)
         limit = dict(source.headers).get(LIMIT_HEADER, b"%d" % frame.limit)
         if not limit.isdigit():
             raise UnparsableFrame(f"header {LIMIT_HEADER} is {limit!r}")
@@ -267,7 +246,7 @@ class LiveBook:
     ) -> list[Output]:  # fmt: skip
         """A full book, from REST (`origin`: levels asked for) or from the stream (IN_STREAM, `frame`)."""
         payload = origin + b" " + source.value
-        proven = (self.verified_ns, self.event_time_us)
+        proven = (self.proof.verified_ns, self.proof.event_time_us)
         if frame is None or self.venue.joins_stream_books:
             verdict = self.feed.snapshot(last_id, payload, conn, event_time_us)
         else:
@@ -277,7 +256,8 @@ class LiveBook:
         self._take_steps(recv_ns, out)
         if verdict is SnapshotVerdict.ANCHORED:
             self._verified(recv_ns, max(event_time_us, self.feed.head_time_us))
-            self.verified_us = max(self.verified_us, self.clock_us)  # right now, however old its last change is
+            # Right now, however old its last change is.
+            self.proof.verified_us = max(self.proof.verified_us, self.proof.clock_us)
         if frame is not None and frame.checksum is not None:
             self._verify_checksum(frame, proven, recv_ns, out)
         self._publish(source.timestamp_ms, recv_ns, out)
@@ -285,7 +265,7 @@ class LiveBook:
 
     def _connected(self, source: SourceRecord, h: Headers) -> list[Output]:
         value = _read(connected_decoder, source.value, "connected")
-        out = [self.records.feed_status("connected", value.reason, h, self.clock_us)]
+        out = [self.records.feed_status("connected", value.reason, h, self.proof.clock_us)]
         self.feed.connected(h.conn, value.overlaps)
         self._take_steps(h.recv_ns, out)
         self._publish(source.timestamp_ms, h.recv_ns, out)
@@ -293,7 +273,7 @@ class LiveBook:
 
     def _disconnected(self, source: SourceRecord, h: Headers) -> list[Output]:
         value = _read(disconnected_decoder, source.value, "disconnected")
-        out = [self.records.feed_status("disconnected", value.reason, h, self.clock_us)]
+        out = [self.records.feed_status("disconnected", value.reason, h, self.proof.clock_us)]
         self.feed.disconnected(h.conn, f"disconnected: {value.reason}")
         self._take_steps(h.recv_ns, out)
         self._publish(source.timestamp_ms, h.recv_ns, out)
@@ -303,8 +283,8 @@ class LiveBook:
         value = _read(heartbeat_decoder, source.value, "heartbeat")
         if not 0 <= value.venue_time_us < TIME_MAX_US:
             raise ImplausibleValue(f"the venue's clock is at {value.venue_time_us} us")
-        self.clock_us = max(self.clock_us, value.venue_time_us)
-        if self.levels.take_trimmed():  # usual where the venue leaves it to us, else a sign that it does
+        self.proof.clock_us = max(self.proof.clock_us, value.venue_time_us)
+        if self.levels.book.take_trimmed():  # usual where the venue leaves it to us, else a sign that it does
             self.count(f"levels_trimmed_{self.name.exchange}")
         out: list[Output] = []
         self._ask_if_waiting(source.timestamp_ms, out)
@@ -318,7 +298,7 @@ class LiveBook:
         self._name_instrument(instrument.instrument)
         if not self.venue.converts_books:
             return []
-        before, units = self.units, units_of(instrument, "the book")
+        before, units = self.levels.units, units_of(instrument, "the book")
         self._use_units(units)
         out: list[Output] = []
         if before is not None and (before.multiplier, before.inverse) != (units.multiplier, units.inverse):
@@ -327,17 +307,9 @@ class LiveBook:
         return out
 
     def _use_units(self, units: Units) -> None:
-        self.units = units
+        self.levels.units = units
         self.writer.set_units(units.multiplier, units.inverse)
         self.records.multiplier, self.records.inverse = units.multiplier, units.inverse
-
-    def _base(self, levels: Sequence[Level]) -> Sequence[Level]:
-        """Levels in base coin. Raises BadData `no_instrument`."""
-        return (self.units or units_of(None, "the book")).levels(levels)
-
-    def _converted(self, bids: Sequence[Level], asks: Sequence[Level]) -> tuple[Sequence[Level], Sequence[Level]]:
-        """The levels of a frame that was kept, in base coin."""
-        return (self._base(bids), self._base(asks)) if self.venue.converts_books else (bids, asks)
 
     def _name_instrument(self, instrument: str) -> None:
         self.writer.instrument = self.records.instrument = instrument
@@ -348,17 +320,13 @@ class LiveBook:
         """Do what the sequence machine says, in order."""
         for step in self.feed.steps:
             if isinstance(step, Apply):
-                update: Update[bytes] = step.update
-                _, bids, asks, _ = self.venue.parse_book(update.payload)
-                if self.wire is not None:
-                    self.wire.apply(bids, asks)
-                self.levels.apply(*self._converted(bids, asks))
-                self.update_id, self.epoch = str(update.last), self.feed.epoch
-                self._verified(recv_ns, update.event_time_us)
+                self.levels.apply(step.update.payload)
+                self._holds(step.update.last)
+                self._verified(recv_ns, step.update.event_time_us)
             elif isinstance(step, Replace):
-                self._replace(step.payload)
-                self.update_id, self.epoch = str(step.snapshot_id), self.feed.epoch
-                self.deep_owed = True
+                self.levels.replace(step.payload)
+                self._holds(step.snapshot_id)
+                self.publisher.deep_owed = True
                 self.count("anchored")
             elif isinstance(step, Hole):
                 self.count("gap_filled" if step.filled_count else f"gap_{step.reason}")
@@ -366,97 +334,43 @@ class LiveBook:
             elif isinstance(step, Emerge) and self.settings.deltas:
                 flags = FLAGS.get(step.outcome)
                 if flags is not None:
-                    u = step.update
-                    _, bids, asks, _ = self.venue.parse_book(u.payload)
-                    bids, asks = self._converted(bids, asks)
-                    out.append(
-                        self.records.delta(
-                            u.first, u.last, self.feed.epoch, u.event_time_us, recv_ns, bids, asks, flags
-                        )
-                    )
+                    out.append(self._delta(step.update, recv_ns, flags))
 
-    def _replace(self, payload: bytes) -> None:
-        origin, _, body = payload.partition(b" ")
-        if origin == IN_STREAM:
-            _, bids, asks, checksum = self.venue.parse_book(body)
-            limit = self.venue.book_depth or WHOLE
-        else:
-            _, bids, asks, asked = self.venue.parse_snapshot(body)
-            limit, checksum = asked or int(origin), None
-        if self.venue.converts_books and (checksum is not None or self.wire is not None):
-            self.wire = self._level_book()
-            self.wire.replace(bids, asks, limit)
-        self.levels.replace(*self._converted(bids, asks), limit)
+    def _delta(self, u: Update[bytes], recv_ns: str, flags: list[str]) -> Output:
+        bids, asks = self.levels.read(u.payload)
+        return self.records.delta(u.first, u.last, self.feed.epoch, u.event_time_us, recv_ns, bids, asks, flags)
 
-    def _level_book(self, dump: bytes = b"") -> LevelBook:
-        """Levels as the settings and the venue want them: none, or those dumped."""
-        form = (self.settings.levels_max, self.settings.window_levels, self.venue.book_depth)
-        return LevelBook.load(dump, *form) if dump else LevelBook(*form)
+    def _holds(self, update_id: int) -> None:
+        """The book is now what the venue calls that."""
+        self.proof.update_id, self.proof.epoch = str(update_id), self.feed.epoch
 
     def _verified(self, recv_ns: str, event_time_us: int) -> None:
-        self.verified_ns = recv_ns
-        if event_time_us:
-            self.event_time_us = event_time_us
-        self.verified_us = max(self.verified_us, event_time_us or self.clock_us)
-        self.top_owed = True
+        self.proof.verified(recv_ns, event_time_us)
+        self.publisher.top_owed = True
 
     # --- publishing ----------------------------------------------------------------------------------
 
     def _publish(self, now_ms: int, recv_ns: str, out: list[Output]) -> None:
         """md.book and md.book_snapshot as the pace, or a change of state, wants them."""
-        if self.feed.state == "ok" and (self.top_owed or self.deep_owed):
-            problem = self.levels.problem()
+        if self.feed.state == "ok" and self.publisher.owes:
+            problem = self.levels.book.problem()
             if problem:
                 self._fail(problem, out)
         state = self.state
-        if state != "ok":
-            if self.published is None or self.published == "ok":
-                self._publish_bad(state, recv_ns, out)
-            return
-        fresh = self.published != "ok"
-        self.published = "ok"
-        if fresh:
-            self.count("became_ok")
-        settings = self.settings
-        if fresh or (self.top_owed and now_ms >= self.top_due_ms):
-            out.append(Output(BOOK, self._good(False, settings.top_levels, recv_ns), self.key))
-            self.top_owed = False
-            self.top_due_ms = now_ms + settings.top_interval_ms
-            self.deep_owed = True
-        if fresh or (self.deep_owed and now_ms >= self.deep_due_ms):
-            out.append(Output(DEEP, self._good(True, settings.deep_levels, recv_ns), self.key))
-            self.deep_owed = False
-            self.deep_due_ms = now_ms + settings.deep_interval_ms
-
-    def _good(self, deep: bool, levels: int, recv_ns: str) -> bytes:
-        return self.writer.good(
-            deep, levels, self.levels, recv_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
-        )
+        if state == "ok":
+            self.publisher.good(self.levels.book, self.proof, now_ms, recv_ns, out)
+        else:
+            self.publisher.bad(state, self.reason, self.proof, recv_ns, out)
 
     def view(self, levels: int) -> bytes:
         """The book as it is now, for someone who asked; 0: all levels."""
-        state = self.state
-        if state == "ok" and self.published == "ok":
-            return self._good(True, levels, self.verified_ns)
-        return self.writer.bad(
-            True, state, self.reason, self.verified_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
-        )
-
-    def _publish_bad(self, state: BookState, recv_ns: str, out: list[Output]) -> None:
-        self.published = state
-        self.top_owed = self.deep_owed = False
-        self.count(f"became_{state}")
-        for deep in (False, True):
-            record = self.writer.bad(
-                deep, state, self.reason, recv_ns, self.update_id, self.epoch, self.event_time_us, self.verified_ns
-            )
-            out.append(Output(DEEP if deep else BOOK, record, self.key))
+        return self.publisher.view(levels, self.state, self.reason, self.levels.book, self.proof)
 
     def _fail(self, problem: str, out: list[Output]) -> None:
         """The book cannot be right: drop it and ask for a new anchor."""
         self.count(FAILURES[problem.partition(":")[0]])
         self.feed.invalidate(problem)
-        self.levels.clear()
+        self.levels.book.clear()
         out.append(self.records.snapshot_request(problem, self.feed.head))
         self.count("snapshot_requested")
 
@@ -464,7 +378,7 @@ class LiveBook:
         """Ask ingest for a snapshot when the book has been without one, or nearly out of known levels, for long."""
         if self.feed.needs_snapshot:
             reason = "waiting: " + self.feed.reason
-        elif self.feed.state == "ok" and not self.levels.known(self.settings.top_levels):
+        elif self.feed.state == "ok" and not self.levels.book.known(self.settings.top_levels):
             reason = "range: few levels known"
         else:
             self.wait_since_ms = self.wait_ms = 0

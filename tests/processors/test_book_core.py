@@ -123,7 +123,7 @@ def test_a_gap_marks_the_book_once_and_a_snapshot_brings_it_back() -> None:
     assert isinstance(filled, Gap)
     assert (filled.gap_id, filled.filled_count) == ("book:11-14", 2)
     assert brief(book.handle(log.snapshot(15, BIDS, ASKS))) == ["md.book ok", "md.book_snapshot ok"]
-    assert book.update_id == "16"
+    assert book.proof.update_id == "16"
     assert events.count("became_ok") == 2
 
 
@@ -275,7 +275,7 @@ def test_a_re_anchored_book_goes_on_without_a_mark_and_knows_more() -> None:
     log.snapshot(10, BIDS, ASKS, limit=3)
     log.frame(11, 12, [("98.5", "5")])
     run(book, log.records)
-    assert book.levels.bids.edge_price == "97.0"
+    assert book.levels.book.bids.edge_price == "97.0"
     out = book.handle(log.snapshot(11, [*BIDS, ("50.0", "9")], ASKS, limit=4))
     assert [r.state for r in books(out)] == ["ok"]
     assert books(out)[0].bids[:2] == [("99.0", "1"), ("98.5", "5")]
