@@ -17,8 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from marketdata.errors import StoreError
 from marketdata.topics import Topic, topic_name
 from runtime.config import Config
-from runtime.kafka import consumer_settings, ensure_topics
-from runtime.service import Service
+from runtime.kafka import consumer_settings
 
 PREFETCH_KBYTES_MAX = 16 * 1024
 """What librdkafka may hold fetched ahead; bounds memory while the store is away."""
@@ -206,45 +205,3 @@ class SinkConsumer:
 
     def _partitions(self) -> list[TopicPartition]:
         return [TopicPartition(*p) for p in sorted(self.assigned)]
-
-
-def wait_for_topics(service: Service) -> bool:
-    """Create the topics that are missing, waiting for the broker as long as it takes. False when told to stop."""
-    while not service.stop.is_set():
-        try:
-            ensure_topics(service.config, timeout_s=5)
-            return True
-        except StoreError as exc:
-            service.log.warning("waiting for Kafka", extra={"data": {"error": str(exc)}})
-            service.stop.wait(1.0)
-    return False
-
-
-class Backoff:
-    """Growing pauses between tries: 0.1 s doubling to 5 s."""
-
-    def __init__(self, delay_s_min: float = 0.1, delay_s_max: float = 5.0) -> None:
-        self._delay_s_min, self._delay_s_max = delay_s_min, delay_s_max
-        self._delay_s = delay_s_min
-
-    def next_s(self) -> float:
-        delay_s, self._delay_s = self._delay_s, min(self._delay_s * 2, self._delay_s_max)
-        return delay_s
-
-    def reset(self) -> None:
-        self._delay_s = self._delay_s_min
-
-
-class Liveness:
-    """Answers /livez: the loop has turned lately."""
-
-    def __init__(self, stalled_after_s: float = 60.0) -> None:
-        self._stalled_after_s = stalled_after_s
-        self._last_s = time.monotonic()
-
-    def tick(self) -> None:
-        self._last_s = time.monotonic()
-
-    def check(self) -> str | None:
-        still_s = time.monotonic() - self._last_s
-        return f"the loop has not turned for {still_s:.0f} s" if still_s > self._stalled_after_s else None

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 from confluent_kafka import Message
 
-from marketdata.errors import BadData, ConfigError, ForeignLogError, StoreError, UnparsableFrame
+from marketdata.errors import BadData, ForeignLogError, StoreError, UnparsableFrame
 from marketdata.topics import MD_DEAD_LETTER
-from runtime.service import Service, start
+from runtime.service import Service
 from sinks.clickhouse import metrics
 from sinks.clickhouse.batch import Batch
 from sinks.clickhouse.dead_letters import DeadLetterProducer
@@ -26,7 +26,8 @@ from sinks.clickhouse.rows import Row, dead_letter, expired, record_of, split
 from sinks.clickhouse.table import Table
 from sinks.clickhouse.tables import TABLES
 from sinks.clickhouse.writer import Refused, Writer, new_token
-from sinks.consumer import Backoff, Liveness, Partition, SinkConsumer, wait_for_topics
+from sinks.consumer import Partition, SinkConsumer
+from sinks.process import Backoff, Liveness, run_sink
 
 GROUP = "sink-clickhouse"
 READ_MAX = 2_000
@@ -250,12 +251,8 @@ class ClickHouseSink:
         return not self.service.stop.is_set() and self.consumer.generation == self.generation
 
 
-def prepare(service: Service) -> bool:
-    """Topics and schema, waiting for the servers as long as it takes. False when told to stop. Raises ConfigError."""
-    waiting = "waiting for Kafka and ClickHouse"
-    service.health.ready["start"] = lambda: waiting
-    if not wait_for_topics(service):
-        return False
+def bring_schema_up_to_date(service: Service) -> bool:
+    """Waits for ClickHouse as long as it takes. False when told to stop. Raises ConfigError."""
     backoff = Backoff()
     while service.config.sinks.clickhouse.migrate:
         try:
@@ -268,22 +265,13 @@ def prepare(service: Service) -> bool:
             if versions:
                 log.info("schema brought up to date", extra={"data": {"versions": versions}})
             break
-    del service.health.ready["start"]
     return True
 
 
-def main() -> int:
-    service = start("sinks.clickhouse")
-    service.install_signals()
-    try:
-        if prepare(service):
-            ClickHouseSink(service).run()
-    except (ConfigError, StoreError) as exc:
-        # a person must act: another start would end the same way
-        log.error(str(exc), extra={"data": {"kind": type(exc).__name__}})
-        return 3
-    return 0
+def run(service: Service) -> None:
+    if bring_schema_up_to_date(service):
+        ClickHouseSink(service).run()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_sink("sinks.clickhouse", run))

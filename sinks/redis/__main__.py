@@ -18,9 +18,10 @@ from collections import Counter
 
 from confluent_kafka import Message
 
-from marketdata.errors import ConfigError, StoreError, UnparsableFrame
-from runtime.service import Service, start
-from sinks.consumer import Backoff, Liveness, Partition, SinkConsumer, wait_for_topics
+from marketdata.errors import StoreError, UnparsableFrame
+from runtime.service import Service
+from sinks.consumer import Partition, SinkConsumer
+from sinks.process import Backoff, Liveness, run_sink
 from sinks.redis import metrics
 from sinks.redis.commands import Coalescer, Command, commands
 from sinks.redis.tables import HEADS, KINDS
@@ -245,17 +246,5 @@ class RedisSink:
         return starts
 
 
-def main() -> int:
-    service = start("sinks.redis")
-    service.install_signals()
-    try:
-        if wait_for_topics(service):
-            RedisSink(service).run()
-    except (ConfigError, StoreError) as exc:
-        log.error(str(exc), extra={"data": {"kind": type(exc).__name__}})
-        return 3
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_sink("sinks.redis", lambda service: RedisSink(service).run()))
