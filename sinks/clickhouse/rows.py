@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ def dead_letter(row: Row, topic: str, bad: BadData) -> DeadLetter:
         exchange=exchange,
         market=market,
         symbol=symbol,
-        recv_time_ns=getattr(row.record, "recv_time_ns", "") or str(row.timestamp_ms * 1_000_000),
+        recv_time_ns=_storable_time_ns(row),
         reason=bad.code,
         detail=bad.detail[:2000],
         raw_topic=topic,
@@ -110,6 +111,16 @@ def dead_letter(row: Row, topic: str, bad: BadData) -> DeadLetter:
         record_id=bad.record_id,
         payload=payload_text(row.payload[:PAYLOAD_BYTES_MAX]),
     )
+
+
+def _storable_time_ns(row: Row) -> str:
+    """When the record was received or, where it says nothing that can be stored, Kafka's time: a dead letter that no
+    table takes either would be lost."""
+    for time_ns in (getattr(row.record, "recv_time_ns", ""), str(row.timestamp_ms * 1_000_000)):
+        with suppress(BadData):
+            if kinds.TIME_NS.prepare([time_ns]) != [0]:
+                return str(time_ns)
+    return "0"
 
 
 def _source(column: Column) -> Callable[[Any], Any]:

@@ -224,6 +224,26 @@ def test_a_dead_letter_names_the_record() -> None:
     assert (letter.exchange, letter.recv_time_ns, letter.payload) == ("unknown", "5000000", "base64:/wA=")
 
 
+@pytest.mark.parametrize(
+    ("recv_time_ns", "timestamp_ms", "told"),
+    [
+        ("1767225600123456789", 5, "1767225600123456789"),
+        ("soon", 5, "5000000"),
+        ("9" * 25, 5, "5000000"),
+        ("", 5, "5000000"),
+        ("soon", -1, "0"),
+        ("soon", 1 << 62, "0"),
+    ],
+)
+def test_a_dead_letter_can_be_stored_whatever_the_time_of_its_record(
+    recv_time_ns: str, timestamp_ms: int, told: str
+) -> None:
+    odd = row(samples.trade(recv_time_ns=recv_time_ns))._replace(timestamp_ms=timestamp_ms)
+    letter = dead_letter(odd, "md.trade", BadData("time_range", "x"))
+    assert letter.recv_time_ns == told
+    assert unstorable(DEAD_LETTERS, row(letter)) is None
+
+
 def test_reasons_are_known() -> None:
     assert REFUSED in REASONS
 
