@@ -18,12 +18,12 @@ from collections import Counter
 
 from confluent_kafka import Message
 
-from marketdata.errors import StoreError, UnparsableFrame
+from marketdata.errors import BadData, StoreError
 from runtime.service import Service
 from sinks.consumer import Partition, SinkConsumer
 from sinks.process import Backoff, Liveness, run_sink
 from sinks.redis import metrics
-from sinks.redis.commands import Coalescer, Command, commands
+from sinks.redis.commands import UNTIMED, Coalescer, Command, commands
 from sinks.redis.tables import HEADS, KINDS
 from sinks.redis.writer import Writer
 
@@ -119,7 +119,7 @@ class RedisSink:
         self.next_offsets[topic, message.partition()] = message.offset() + 1
         try:
             found = commands(name, key, message.value() or b"", self.prefix)
-        except UnparsableFrame as exc:
+        except BadData as exc:
             # the ClickHouse sink reads the same topics and sends it to md.dead_letter
             log.warning(
                 "record passed over", extra={"data": {"topic": topic, "offset": message.offset(), "why": str(exc)}}
@@ -160,7 +160,7 @@ class RedisSink:
         written_ns = time.time_ns()
         for command, was_newer in zip(found, newer, strict=True):
             self.outcomes[command.topic, "newer" if was_newer else "older"] += 1
-            if was_newer:
+            if was_newer and command.ts != UNTIMED:
                 self.latency[command.topic].observe((written_ns - int(command.ts)) / 1e9)
         return True
 

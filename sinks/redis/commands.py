@@ -6,11 +6,18 @@ from collections import deque
 from typing import NamedTuple
 
 from marketdata import codec
-from marketdata.errors import UnparsableFrame
+from marketdata.errors import BadData, UnparsableFrame
+from marketdata.keys import parse_key
 from sinks.redis.tables import HEADS, Rule
 
 QUOTE_RESET_S = 60
 """A quote with a lower id received this much later means that the exchange began to count anew."""
+
+UNTIMED = "0"
+"""`Command.ts` of a record without a receive time."""
+
+TIME_DIGITS_MAX = 19
+"""Of nanoseconds in 64 bits."""
 
 _encode_json = codec.encoder("json")
 
@@ -39,7 +46,7 @@ Place = tuple[str, str]
 def commands(topic: str, key: str, payload: bytes, prefix: str = "") -> list[Command]:
     """The writes of one record of `topic` (name without the environment's prefix); none where it is of no interest.
 
-    Raises UnparsableFrame when it is not a record of ours.
+    Raises BadData when it is not a record of ours, or could not be put into an order with others.
     """
     kind, decoder = HEADS[topic]
     try:
@@ -50,7 +57,9 @@ def commands(topic: str, key: str, payload: bytes, prefix: str = "") -> list[Com
         raise UnparsableFrame(f"not a MarketPrism record: {exc}") from None
     if head.type != kind.tag:  # type: ignore[attr-defined]
         return []
-    ts = head.recv_time_ns or "0"  # type: ignore[attr-defined]
+    if kind.by_symbol:
+        parse_key(key)
+    ts = _time(head.recv_time_ns)  # type: ignore[attr-defined]
     return [
         Command(
             prefix + slot.key, slot.field, slot.rule, slot.seq, ts, payload,
@@ -58,6 +67,13 @@ def commands(topic: str, key: str, payload: bytes, prefix: str = "") -> list[Com
         )
         for slot in kind.slots(key, head)
     ]  # fmt: skip
+
+
+def _time(text: str) -> str:
+    """A receive time as the rules take it: digits. Raises BadData."""
+    if text and not (text.isascii() and text.isdigit() and len(text) <= TIME_DIGITS_MAX):
+        raise BadData("time_range", f"{text[:40]!r} is no time in nanoseconds")
+    return text or UNTIMED
 
 
 def supersedes(new: Command, old: Command) -> bool:

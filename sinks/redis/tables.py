@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from marketdata import topics
+from marketdata.errors import BadData
 from marketdata.topics import Topic
 
 Rule = Literal["seq", "book", "feed", "quote"]
@@ -46,9 +47,22 @@ class Slot(Struct, frozen=True):
     up: bool = True
 
 
+ID_WIDTH = 40
+
+
 def number(text: str) -> str:
-    """An id as 40 digits, so that ids compare as numbers; other ids are padded alike and compare as text."""
-    return text.rjust(40, "0")
+    """An id in a fixed width, so that ids compare as numbers; other ids are padded alike and compare as text. Of a
+    longer one the beginning counts: in its full length it would stand above everything that follows it. ASCII alone,
+    because the script counts bytes where Python counts letters."""
+    return (text if text.isascii() else ascii(text))[:ID_WIDTH].rjust(ID_WIDTH, "0")
+
+
+def whole(value: int, width: int = 20) -> str:
+    """A number in a fixed width. Raises BadData where it needs more: it would stand above everything that follows."""
+    text = f"{value:0{width}d}"
+    if len(text) > width:
+        raise BadData("integer_range", f"a number of more than {width} digits")
+    return text
 
 
 class TradeHead(Struct):
@@ -131,7 +145,7 @@ class FeedStatusHead(Struct):
 def _trade(k: str, r: TradeHead) -> Iterator[Slot]:
     # trade time first: after an exchange began to count anew lower ids are newer. Both id spaces in underlying ids.
     last = number(r.last_trade_id if r.aggregated and r.last_trade_id else r.trade_id)
-    yield Slot(f"md:last:{{{k}}}:trade", "json", f"{r.trade_time_us:020d}:{last}:{int(not r.aggregated)}")
+    yield Slot(f"md:last:{{{k}}}:trade", "json", f"{whole(r.trade_time_us)}:{last}:{int(not r.aggregated)}")
 
 
 def _by_time(name: str) -> Callable[[str, TickerHead], Iterator[Slot]]:
@@ -142,7 +156,7 @@ def _by_time(name: str) -> Callable[[str, TickerHead], Iterator[Slot]]:
 
 
 def _timed(k: str, name: str, r: TickerHead | FundingHead | LongShortHead) -> Slot:
-    return Slot(f"md:last:{{{k}}}:{name}", "json", f"{r.event_time_us:020d}:{r.recv_time_ns:>020}")
+    return Slot(f"md:last:{{{k}}}:{name}", "json", f"{whole(r.event_time_us)}:{r.recv_time_ns:>020}")
 
 
 def _funding(k: str, r: FundingHead) -> Iterator[Slot]:
@@ -157,21 +171,21 @@ def _long_short(k: str, r: LongShortHead) -> Iterator[Slot]:
 def _arbitrage(k: str, r: ArbitrageHead) -> Iterator[Slot]:
     buy = f"{r.buy_exchange}.{r.buy_market}.{r.buy_symbol}"
     sell = f"{r.sell_exchange}.{r.sell_market}.{r.sell_symbol}"
-    yield Slot(f"arb:{{{k}}}", f"{buy}>{sell}", f"{r.opened_time_us:020d}:{r.sequence:020d}")
+    yield Slot(f"arb:{{{k}}}", f"{buy}>{sell}", f"{whole(r.opened_time_us)}:{whole(r.sequence)}")
 
 
 def _bbo(k: str, r: BboHead) -> Iterator[Slot]:
-    yield Slot(f"md:last:{{{k}}}:bbo", "json", f"{r.event_time_us:020d}:{number(r.update_id)}", "quote")
+    yield Slot(f"md:last:{{{k}}}:bbo", "json", f"{whole(r.event_time_us)}:{number(r.update_id)}", "quote")
 
 
 def _book(k: str, r: BookHead) -> Iterator[Slot]:
-    yield Slot(f"md:book:{{{k}}}", "", f"{r.epoch:010d}:{number(r.update_id)}", "book", up=r.state == "ok")
+    yield Slot(f"md:book:{{{k}}}", "", f"{whole(r.epoch, 10)}:{number(r.update_id)}", "book", up=r.state == "ok")
 
 
 def _kline(k: str, r: KlineHead) -> Iterator[Slot]:
     key = f"kline:{{{k}}}:{r.interval}"
-    order = f"{r.revision:010d}:{number(r.last_trade_id)}:{r.trade_count:020d}:{r.event_time_us:020d}"
-    seq = f"{r.open_time:020d}:{int(r.is_closed)}:{order}"
+    order = f"{whole(r.revision, 10)}:{number(r.last_trade_id)}:{whole(r.trade_count)}:{whole(r.event_time_us)}"
+    seq = f"{whole(r.open_time)}:{int(r.is_closed)}:{order}"
     # a candle closes when the next one has begun: published as the newest closed one, whether or not it is the latest
     yield Slot(key, "latest", seq, publish=not r.is_closed)
     if r.is_closed:

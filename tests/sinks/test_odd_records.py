@@ -1,4 +1,5 @@
-"""Whatever a record's fields hold, it becomes a row or a counted dead letter: nothing stops the ClickHouse sink."""
+"""Whatever a record's fields hold, it becomes a row or a counted dead letter, and a value in Redis or none: nothing
+stops the sinks, and nothing odd stays above what follows it."""
 
 from __future__ import annotations
 
@@ -14,11 +15,14 @@ from msgspec import structs
 from marketdata import codec
 from marketdata.errors import BadData, UnparsableFrame
 from marketdata.validation import REASONS, check_record
-from sinks.clickhouse.rows import Row, dead_letter, expired, identity, record_of, split
+from sinks.clickhouse.quality_tables import DEAD_LETTERS
+from sinks.clickhouse.rows import Row, dead_letter, expired, identity, record_of, split, unstorable
 from sinks.clickhouse.tables import TABLE_OF
-from sinks.redis.commands import commands
+from sinks.redis.commands import Coalescer, commands, supersedes
+from sinks.redis.tables import HEADS
 from tests.sinks import samples
 
+KEY = "binance.spot.BTCUSDT"
 LONG = ("9" * 40, "9" * 5000, "0" * 30)
 DECIMALS = st.sampled_from((
     "", "0", "0.0", "-0", "-0.0", "1", "-1", "0.1", "-0.5", "9" * 20, "9" * 21, "9" * 40, "-" + "9" * 63,
@@ -72,6 +76,8 @@ def test_every_record_is_a_row_or_a_dead_letter(topic: str, record: Any) -> None
             assert (encoding, exc.code) == ("msgpack", "integer_range")  # noqa: PT017
             return
         stored(topic, [(payload, odd), (codec.encoder()(other), other)])
+        if topic in HEADS:
+            shown(topic, payload, codec.encoder()(other))
 
     check()
 
@@ -84,7 +90,7 @@ def stored(topic: str, messages: list[tuple[bytes, Any]]) -> None:
         assert found is not None
         assert found[1] == record
         table = found[0]
-        rows.append(Row(found[1], topic, 0, offset, 1_767_225_600_000, b"binance.spot.BTCUSDT", payload))
+        rows.append(Row(found[1], topic, 0, offset, 1_767_225_600_000, KEY.encode(), payload))
     good, columns, bad = split(table, rows)
     expired(table, columns, 1_767_225_600.0)
     assert len(good) + len(bad) == len(rows)
@@ -96,6 +102,54 @@ def stored(topic: str, messages: list[tuple[bytes, Any]]) -> None:
         assert why.code in REASONS
         letter = dead_letter(row, topic, why)
         assert codec.decode(codec.encoder()(letter)) == letter
+        assert unstorable(DEAD_LETTERS, row._replace(record=letter)) is None
+
+
+def shown(topic: str, odd: bytes, plain: bytes) -> None:
+    """As the Redis sink does, in both orders. Sequences of one width: a longer one would win for ever."""
+    widths = {command.field: len(command.seq) for command in commands(topic, KEY, plain)}
+    for payloads in ((odd, plain), (plain, odd)):
+        rules = Coalescer(0.0)
+        for payload in payloads:
+            with suppress(BadData):
+                for command in commands(topic, KEY, payload):
+                    rules.offer(command)
+                    assert 0 <= int(command.ts) < 10**19
+                    assert command.seq.isascii()
+                    assert len(command.seq) == widths.get(command.field, len(command.seq))
+
+
+def odd(record: Any, **over: Any) -> bytes:
+    return codec.encoder()(structs.replace(record, **over))
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "code"),
+    [
+        ("md.trade", odd(samples.trade(), recv_time_ns="soon"), "time_range"),
+        ("md.bbo", odd(samples.bbo(), recv_time_ns="9" * 30), "time_range"),
+        ("md.feed_status", odd(samples.feed_status(), recv_time_ns="-1"), "time_range"),
+        ("md.trade", odd(samples.trade(), trade_time_us=10**20), "integer_range"),
+        ("md.book", odd(samples.book(), epoch=10**10), "integer_range"),
+    ],
+)
+def test_redis_is_not_given_what_has_no_place_in_an_order(topic: str, payload: bytes, code: str) -> None:
+    with pytest.raises(BadData) as refused:
+        commands(topic, KEY, payload)
+    assert refused.value.code == code
+
+
+def test_an_id_of_any_length_gives_way_to_a_later_trade() -> None:
+    (long,) = commands("md.trade", KEY, codec.encoder()(samples.trade(1, trade_id="9" * 5000)))
+    (later,) = commands("md.trade", KEY, codec.encoder()(samples.trade(2)))
+    assert supersedes(later, long)
+    assert not supersedes(long, later)
+
+
+@pytest.mark.parametrize("key", ["", "BTCUSDT", "binance.spot.", "binance.spot"])
+def test_redis_lists_no_symbol_that_is_none(key: str) -> None:
+    with pytest.raises(UnparsableFrame):
+        commands("md.trade", key, codec.encoder()(samples.trade()))
 
 
 MARKET_DATA = [(topic, record) for topic, record in samples.every_kind() if topic not in ("md.dead_letter", "md.gap")]
@@ -134,4 +188,4 @@ def test_what_is_no_record_is_told() -> None:
         with pytest.raises(UnparsableFrame):
             record_of("md.trade", payload)
         with suppress(UnparsableFrame):  # it reads the head alone
-            commands("md.trade", "binance.spot.BTCUSDT", payload)
+            commands("md.trade", KEY, payload)
