@@ -1,4 +1,4 @@
-"""ccxt on the simulator's HTX, Deribit and Kraken, with nothing changed but its addresses."""
+"""ccxt on the simulator's HTX, Deribit and Kraken, with nothing changed but its addresses and one error of its own."""
 
 from __future__ import annotations
 
@@ -53,7 +53,19 @@ def deribit(exchange: SimulatorProcess) -> Any:
         "rest": f"http://127.0.0.1:{exchange.port}/deribit",
         "ws": f"{exchange.ws_url}/deribit/ws/api/v2",
     }
+    mend_trades(made)
     return made
+
+
+def mend_trades(made: Any) -> None:
+    """ccxt (4.5.90) looks among its trades for a dict and never finds one, since they are lists: it begins anew with
+    every message, and loses the first of two that came before the watcher ran again."""
+    look_up = made.safe_dict
+
+    def mended(held: Any, key: Any, default: Any = None) -> Any:
+        return held.get(key) if held is made.trades else look_up(held, key, default)
+
+    made.safe_dict = mended
 
 
 def kraken(exchange: SimulatorProcess) -> Any:
