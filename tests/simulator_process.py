@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,18 +18,21 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
+PORTS = (12_000, 32_000)
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port nobody listens on now. Below those the system hands out by itself: until it is taken, which a start may
+    need seconds for, nobody is given it by chance."""
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)  # whatever seed a test may have set
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "condition") -> Any:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition") -> Any:
     """Poll until the condition is true; its value. Fails by name after the timeout."""
     deadline = time.monotonic() + timeout_s
     while True:
