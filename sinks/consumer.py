@@ -62,22 +62,25 @@ class SinkConsumer:
         message = self._consumer.poll(timeout_s)
         return message if message is not None and self._good(message) else None
 
-    def consume(self, records_max: int, timeout_s: float) -> list[Message]:
-        """As `poll`, for many records at once. When the assignment changes on the way, what was read before is dropped:
-        the new assignment starts from the committed offset. (One `poll` each, not the client's batch call, because only
-        so is it certain on which side of a rebalance a record stands.)"""
+    def consume(self, records_max: int, bytes_max: int, timeout_s: float) -> list[Message]:
+        """As `poll`, for many records at once, until there are so many or so many bytes of them. When the assignment
+        changes on the way, what was read before is dropped: the new assignment starts from the committed offset. (One
+        `poll` each, not the client's batch call, because only so is it certain on which side of a rebalance a record
+        stands.)"""
         generation = self.generation
         messages: list[Message] = []
+        size_bytes = 0
         deadline_s = time.monotonic() + timeout_s
-        while len(messages) < records_max:
+        while len(messages) < records_max and size_bytes < bytes_max:
             message = self._consumer.poll(max(0.0, deadline_s - time.monotonic()) if not messages else 0)
             if generation != self.generation:
-                generation, messages = self.generation, []
+                generation, messages, size_bytes = self.generation, [], 0
             if message is None:
                 if messages or time.monotonic() >= deadline_s - CLOCK_GRAIN_S:
                     break
             elif self._good(message):
                 messages.append(message)
+                size_bytes += len(message.value() or b"")
         return messages
 
     def keep_alive(self, wait_s: float) -> None:

@@ -57,7 +57,7 @@ class Liveness:
     """Answers /livez: the loop has turned lately."""
 
     def __init__(self, stalled_after_s: float = 60.0) -> None:
-        self._stalled_after_s = stalled_after_s
+        self.stalled_after_s = stalled_after_s
         self._last_s = time.monotonic()
 
     def tick(self) -> None:
@@ -65,4 +65,4 @@ class Liveness:
 
     def check(self) -> str | None:
         still_s = time.monotonic() - self._last_s
-        return f"the loop has not turned for {still_s:.0f} s" if still_s > self._stalled_after_s else None
+        return f"the loop has not turned for {still_s:.0f} s" if still_s > self.stalled_after_s else None

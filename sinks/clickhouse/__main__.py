@@ -34,6 +34,10 @@ READ_MAX = 2_000
 """Records taken from the client at a time, between looks at the clock."""
 READ_WAIT_S_MAX = 0.2
 ALIVE_INTERVAL_S = 0.2
+POLL_INTERVAL_S_MAX = 5.0
+"""A flush that takes longer looks after the group membership between its inserts."""
+STALLED_S = 60.0
+"""On top of what one insert may take."""
 
 log = logging.getLogger("sinks.clickhouse")
 
@@ -55,7 +59,9 @@ class ClickHouseSink:
         """Next offset of each partition, to notice records that Kafka had deleted before we read them."""
         self.uncommitted: dict[Partition, int] = {}
         self.trouble: str | None = None
-        self.liveness = Liveness()
+        self.liveness = Liveness(STALLED_S + self.settings.insert_timeout_s)
+        self.next_poll_s = 0.0
+        """Monotonic time after which Kafka has to see us again, however slow ClickHouse is."""
         service.health.live["loop"] = self.liveness.check
         service.health.ready["clickhouse"] = lambda: self.trouble
         service.health.ready["kafka"] = lambda: self.consumer.trouble
@@ -76,7 +82,10 @@ class ClickHouseSink:
 
     def _read(self) -> None:
         self.consumer.resume()
-        messages = self.consumer.consume(READ_MAX, min(READ_WAIT_S_MAX, self.settings.flush_interval_s))
+        self.next_poll_s = time.monotonic() + POLL_INTERVAL_S_MAX
+        wait_s = min(READ_WAIT_S_MAX, self.settings.flush_interval_s)
+        bytes_max = max(1, self.settings.batch_bytes_max - self.batch.size_bytes)
+        messages = self.consumer.consume(READ_MAX, bytes_max, wait_s)
         if self.consumer.generation != self.generation:
             self._start_over()
             try:
@@ -97,6 +106,7 @@ class ClickHouseSink:
         self.batch = Batch()
         self.expected.clear()
         self.uncommitted.clear()
+        metrics.LAG.clear()  # of partitions that another process has now
 
     def _check_log(self) -> None:
         """Raises ForeignLogError when a table holds offsets that the log we read does not have."""
@@ -201,6 +211,9 @@ class ClickHouseSink:
 
     def _insert(self, table: Table, rows: Sequence[Row], columns: list[list[object]], stopping: bool) -> None:
         """Insert until acknowledged; what ClickHouse refuses for its content is found by halving."""
+        self.liveness.tick()
+        if not stopping and time.monotonic() >= self.next_poll_s and not self._stay_alive(0):
+            raise Abandoned(self._why_not())
         token = new_token()
         try:
             self._patiently(lambda: self.writer.insert(table, columns, token), stopping)
@@ -243,11 +256,16 @@ class ClickHouseSink:
         until_s = time.monotonic() + delay_s
         while time.monotonic() < until_s:
             if not self._stay_alive():
-                raise Abandoned("stopping" if self.service.stop.is_set() else "the assignment changed")
+                raise Abandoned(self._why_not())
 
-    def _stay_alive(self) -> bool:
+    def _why_not(self) -> str:
+        return "stopping" if self.service.stop.is_set() else "the assignment changed"
+
+    def _stay_alive(self, wait_s: float = ALIVE_INTERVAL_S) -> bool:
+        """False when the batch is to be given up."""
         self.liveness.tick()
-        self.consumer.keep_alive(ALIVE_INTERVAL_S)
+        self.consumer.keep_alive(wait_s)
+        self.next_poll_s = time.monotonic() + POLL_INTERVAL_S_MAX
         return not self.service.stop.is_set() and self.consumer.generation == self.generation
 
 
