@@ -34,6 +34,8 @@ READ_MAX = 200
 READ_S_MAX = 0.002
 """... or for this long."""
 
+ASK_AGAIN_S = 0.5
+
 log = logging.getLogger("sinks.redis")
 
 
@@ -53,6 +55,7 @@ class RedisSink:
         """Redis is being filled: it gets its marker once a start from the committed offsets would complete that."""
         self.symbols: set[str] = set()
         self.new_symbols: set[str] = set()
+        self.generation = 0
         self.next_offsets: dict[Partition, int] = {}
         self.fates: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -69,14 +72,12 @@ class RedisSink:
         consumer = SinkConsumer(self.service.config, GROUP, [kind.topic for kind in KINDS], self._start_at)
         self.consumer = consumer
         next_commit_s = time.monotonic() + self.settings.commit_interval_s
-        generation = 0
         try:
             while not self.service.stop.is_set():
                 self._read(consumer)
                 now_s = time.monotonic()
-                if consumer.generation != generation:
-                    generation = consumer.generation
-                    self.next_offsets = {p: o for p, o in self.next_offsets.items() if p in consumer.assigned}
+                if consumer.generation != self.generation:
+                    self._assigned_anew(consumer)
                 if now_s >= next_commit_s:
                     next_commit_s = now_s + self.settings.commit_interval_s
                     self._checkpoint(consumer, now_s)
@@ -101,6 +102,11 @@ class RedisSink:
             if time.monotonic() >= until_s:
                 return
             message = consumer.poll(0)
+
+    def _assigned_anew(self, consumer: SinkConsumer) -> None:
+        self.generation = consumer.generation
+        self.next_offsets = {p: o for p, o in self.next_offsets.items() if p in consumer.assigned}
+        metrics.LAG.clear()  # of partitions that another process has now
 
     def _wait_s(self) -> float:
         """How long the next read may wait: until something held may go out."""
@@ -226,7 +232,7 @@ class RedisSink:
                 self.refilling = self.unmarked = not self.writer.marked()
             except StoreError as exc:
                 self._failed(exc)
-                self.service.stop.wait(self.backoff.next_s())
+                self.service.stop.wait(max(0.0, self.retry_at_s - time.monotonic()))
             else:
                 self._worked()
                 return True
@@ -234,16 +240,21 @@ class RedisSink:
 
     def _start_at(self, consumer: SinkConsumer, partitions: list[Partition]) -> dict[Partition, int]:
         """The tail of partitions that were never committed, or of all when Redis came up empty."""
-        try:
-            committed = {} if self.refilling else consumer.committed(partitions)
-            ends = consumer.ends(p for p in partitions if p not in committed)
+        while not self.service.stop.is_set():
+            self.liveness.tick()
+            try:
+                committed = {} if self.refilling else consumer.committed(partitions)
+                ends = consumer.ends(p for p in partitions if p not in committed)
+            except StoreError as exc:
+                # going on from the committed offsets would leave an empty Redis so, with its marker set
+                log.warning("waiting for Kafka to say where to start", extra={"data": {"error": str(exc)}})
+                self.service.stop.wait(ASK_AGAIN_S)
+                continue
             starts = {p: max(low, high - self.settings.refill_records_max) for p, (low, high) in ends.items()}
-        except StoreError as exc:
-            log.warning("starting from the committed offsets", extra={"data": {"error": str(exc)}})
-            return {}
-        self.refilling = False
-        self.next_offsets |= starts  # so that the first commit names them all, also those not read from yet
-        return starts
+            self.refilling = self.refilling and not partitions
+            self.next_offsets |= starts  # so that the first commit names them all, also those not read from yet
+            return starts
+        return {}
 
 
 if __name__ == "__main__":
