@@ -24,7 +24,7 @@ from sinks.consumer import Partition, SinkConsumer
 from sinks.process import Backoff, Liveness, run_sink
 from sinks.redis import metrics
 from sinks.redis.commands import UNTIMED, Coalescer, Command, commands
-from sinks.redis.tables import HEADS, KINDS
+from sinks.redis.tables import HEADS, KINDS, lasting
 from sinks.redis.writer import Writer
 
 GROUP = "sink-redis"
@@ -35,6 +35,9 @@ READ_S_MAX = 0.002
 """... or for this long."""
 
 ASK_AGAIN_S = 0.5
+FIRST_KEEP_S = 60.0
+"""Every connection says something meanwhile."""
+KEEPS_PER_TTL = 4
 
 log = logging.getLogger("sinks.redis")
 
@@ -55,6 +58,10 @@ class RedisSink:
         """Redis is being filled: it gets its marker once a start from the committed offsets would complete that."""
         self.symbols: set[str] = set()
         self.new_symbols: set[str] = set()
+        self.alive: set[str] = set()
+        """K of which something came since their lasting keys were last given their whole TTL."""
+        self.keep_interval_s = self.settings.ttl_s / KEEPS_PER_TTL
+        self.next_keep_s = time.monotonic() + min(FIRST_KEEP_S, self.keep_interval_s)
         self.generation = 0
         self.next_offsets: dict[Partition, int] = {}
         self.fates: Counter[tuple[str, str]] = Counter()
@@ -123,6 +130,8 @@ class RedisSink:
         name = consumer.topics[topic].name
         key = (message.key() or b"").decode(errors="replace")
         self.next_offsets[topic, message.partition()] = message.offset() + 1
+        if HEADS[name][0].by_symbol:
+            self.alive.add(key)
         try:
             found = commands(name, key, message.value() or b"", self.prefix)
         except BadData as exc:
@@ -175,6 +184,7 @@ class RedisSink:
         try:
             if now_s >= self.retry_at_s:
                 self._check_marker()
+                self._keep(now_s)
                 self._worked()
         except StoreError as exc:
             self._failed(exc)
@@ -199,6 +209,13 @@ class RedisSink:
         self.coalescer.refill()
         self.new_symbols = set(self.symbols)
         self.unmarked = True
+
+    def _keep(self, now_s: float) -> None:
+        """Raises StoreError. A connection may live for a week without saying again that it is connected."""
+        if now_s >= self.next_keep_s:
+            self.writer.keep(key for k in self.alive for key in lasting(k))
+            self.alive.clear()
+            self.next_keep_s = now_s + self.keep_interval_s
 
     def _mark(self, consumer: SinkConsumer) -> None:
         if not consumer.assigned or not consumer.commit(self.next_offsets):

@@ -209,6 +209,12 @@ class Kind:
     """The topic's key is a K, to be listed in md:symbols."""
 
 
+def lasting(k: str) -> tuple[str, ...]:
+    """Keys whose value holds, however old, while anything comes of K (heartbeats too): the state of its connections,
+    and a book that does not move."""
+    return f"md:feed:{{{k}}}", f"md:book:{{{k}}}", f"md:book:{{{k}}}:guard"
+
+
 KINDS: tuple[Kind, ...] = (
     Kind(topics.MD_TRADE, "trade", TradeHead, _trade),
     Kind(topics.MD_BBO, "bbo", BboHead, _bbo),

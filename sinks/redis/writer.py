@@ -48,6 +48,13 @@ class Writer:
             raise StoreError(f"Redis: {type(exc).__name__}: {exc}") from None
         return [reply == 1 for reply in replies[: len(commands)]]
 
+    def keep(self, keys: Iterable[str]) -> None:
+        """Let these keys (without prefix) live for the whole TTL from now. Raises StoreError."""
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.expire(self._prefix + key, int(self._ttl_s))
+        self._guarded(pipe.execute)
+
     def marked(self) -> bool:
         """Whether Redis holds what was written to it before. Raises StoreError."""
         return bool(self._guarded(lambda: self._client.exists(self._prefix + MARKER_KEY)))

@@ -1,4 +1,4 @@
-"""The Redis sink around its writes: where it starts, and what it passes over."""
+"""The Redis sink around its writes: where it starts, and which keys it keeps."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ K = "binance.spot.BTCUSDT"
 
 class FakeWriter:
     def __init__(self) -> None:
+        self.kept: list[str] = []
         self.written: list[Command] = []
 
     def write(self, commands: Sequence[Command], symbols: Iterable[str] = ()) -> list[bool]:
         self.written += commands
         return [True] * len(commands)
+
+    def keep(self, keys: Iterable[str]) -> None:
+        self.kept += keys
 
     def marked(self) -> bool:
         return True
@@ -69,6 +73,20 @@ def test_told_to_stop_it_asks_no_more(sink: Sink) -> None:
     sink.fake.deaf_for = 1
     sink.sink.service.stop.set()
     assert sink.sink._start_at(sink.consumer, [("md.trade", 0)]) == {}
+
+
+def test_a_connection_is_known_as_long_as_it_says_anything(sink: Sink) -> None:
+    """Deribit's live for a week; what was written when one began would vanish after a day."""
+    sink.accept("md.bbo", samples.heartbeat())
+    sink.sink._checkpoint(sink.consumer, sink.sink.next_keep_s - 1)
+    assert sink.writer.kept == []
+    at_s = sink.sink.next_keep_s
+    sink.sink._checkpoint(sink.consumer, at_s)
+    assert set(sink.writer.kept) == {f"md:feed:{{{K}}}", f"md:book:{{{K}}}", f"md:book:{{{K}}}:guard"}
+    sink.writer.kept.clear()
+    sink.sink._checkpoint(sink.consumer, sink.sink.next_keep_s)
+    assert sink.writer.kept == [], "nothing came since"
+    assert sink.sink.next_keep_s > at_s
 
 
 def timed() -> float:
