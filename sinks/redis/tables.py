@@ -232,7 +232,8 @@ KINDS: tuple[Kind, ...] = (
 )
 SYMBOLS_KEY = "md:symbols"
 MARKER_KEY = "md:sink"
-"""Set while Redis holds what was written: gone means that Redis lost its data."""
+"""With `:` and the process's `sinks.instance`: set while Redis holds what that process wrote, gone when Redis lost its
+data. One for each process, because each fills in what it knows."""
 
 HEADS = {kind.topic.name: (kind, msgspec.json.Decoder(kind.head)) for kind in KINDS}
 """Topic (without prefix) -> its kind and the decoder of the few fields that order it."""

@@ -25,6 +25,7 @@ class Writer:
 
     def __init__(self, config: Config) -> None:
         self._prefix = config.environment.redis_prefix
+        self._marker = f"{self._prefix}{MARKER_KEY}:{config.sinks.instance}"
         self._ttl_s = str(config.sinks.redis.ttl_s)
         timeout_s = config.sinks.redis.timeout_s
         self._client = redis.Redis.from_url(
@@ -56,11 +57,11 @@ class Writer:
         self._guarded(pipe.execute)
 
     def marked(self) -> bool:
-        """Whether Redis holds what was written to it before. Raises StoreError."""
-        return bool(self._guarded(lambda: self._client.exists(self._prefix + MARKER_KEY)))
+        """Whether Redis holds what this process wrote to it before. Raises StoreError."""
+        return bool(self._guarded(lambda: self._client.exists(self._marker)))
 
     def mark(self) -> None:
-        self._guarded(lambda: self._client.set(self._prefix + MARKER_KEY, "1"))
+        self._guarded(lambda: self._client.set(self._marker, "1"))
 
     def close(self) -> None:
         self._client.close()

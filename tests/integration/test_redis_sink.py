@@ -284,7 +284,7 @@ def test_redis_killed_and_back_empty(
             until(lambda: complete(1))
             until(lambda: sink.get("/readyz")[0] == 200)
             with client_of(config) as client:
-                until(lambda: client.exists(f"{prefix}md:sink"))
+                until(lambda: client.exists(f"{prefix}md:sink:0"))
             running.process.kill()
             running.process.wait()
         produce(config, (("md.trade", samples.trade(n)) for n in range(2, 100)))

@@ -30,6 +30,18 @@ def client(config: Config) -> Iterator[redis.Redis]:
         yield client
 
 
+def test_each_process_knows_whether_redis_has_what_it_wrote(config: Config) -> None:
+    """Two share the partitions. An emptied Redis that one has filled again still lacks what the other knows."""
+    one, other = (
+        Writer(config.model_copy(update={"sinks": config.sinks.model_copy(update={"instance": name})})) for name in "01"
+    )
+    assert (one.marked(), other.marked()) == (False, False)
+    one.mark()
+    assert (one.marked(), other.marked()) == (True, False)
+    one.close()
+    other.close()
+
+
 def test_what_lasts_is_given_its_whole_life_again(config: Config, client: redis.Redis) -> None:
     writer, prefix = Writer(config), config.environment.redis_prefix
     records = [("md.feed_status", samples.feed_status()), ("md.book", samples.book()), ("md.trade", samples.trade())]
