@@ -63,7 +63,7 @@ def read_topics(config: Config, topics: Iterable[str]) -> list[Message]:
 
 
 def _read_until(consumer: Consumer, ends: dict[tuple[str, int], int], prefix: str) -> Iterator[Message]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while ends:
         assert time.monotonic() < deadline, f"could not read to the end of {sorted(ends)}"
         for m in consumer.consume(5_000, timeout=0.5):

@@ -156,7 +156,7 @@ def _remove(config: Config) -> None:
 
     prefix = config.environment.topic_prefix
     admin = AdminClient({"bootstrap.servers": config.kafka.bootstrap_servers, "log_level": 0})
-    have = set(admin.list_topics(timeout=10).topics)
+    have = set(admin.list_topics(timeout=30).topics)
     mine = sorted({n for n in have if n.startswith(prefix) or n.startswith(f"changelog__{prefix}")})
     assert not prefix or all(topic_name(prefix, t) in mine for t in TOPICS if topic_name(prefix, t) in have)
     if mine:

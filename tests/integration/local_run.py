@@ -16,11 +16,13 @@ import psutil
 import yaml
 
 from deploy.local import checks
-from deploy.local.servers import REPO, free_ports
+from deploy.local.programs import SERVICES
+from deploy.local.servers import REPO
 from deploy.local.supervisor_client import ProcessInfo, SupervisorClient
+from tests.integration.ports import free_ports, free_ports_in_a_row
 from tests.integration.stack import JARS_DIR
 
-START_S, END_S = 120.0, 60.0
+START_S, END_S = 240.0, 120.0
 BARE_STACK = ("tests.integration.bare_stack",)
 FULL_STACK = ("deploy.local", "run", "--config")
 
@@ -51,6 +53,14 @@ def spot_alone(folder: Path) -> Path:
     return path
 
 
+def ports() -> dict[str, str]:
+    """Every port that a stack would choose by itself, seconds before it is bound (see `ports.py`)."""
+    names = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "CLICKHOUSE_PORT", "CLICKHOUSE_HTTP_PORT", "VALKEY_PORT")
+    chosen = dict(zip(names, free_ports(len(names)), strict=True))
+    chosen["METRICS_PORT_BASE"] = free_ports_in_a_row(len(SERVICES))
+    return {f"MARKETPRISM_LOCAL__{name}": str(port) for name, port in chosen.items()}
+
+
 class LocalRun:
     """One run of the stack as a subprocess, of Binance spot alone."""
 
@@ -74,6 +84,7 @@ class LocalRun:
                     "MARKETPRISM_LOCAL__DATA_DIR": str(data_dir),
                     "MARKETPRISM_LOCAL__JARS_DIR": str(JARS_DIR),
                     "MARKETPRISM_LOCAL__KAFKA_HEAP_MB": "256",
+                    **ports(),
                     **settings,
                 },
                 stdin=subprocess.DEVNULL,
@@ -118,7 +129,7 @@ class LocalRun:
         return next(p for p in self.client().processes() if p.name == name)
 
     def nothing_left(self) -> bool:
-        return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in self.tree if alive(p))
+        return not any(alive(p) for p in self.tree)
 
     def end(self) -> None:
         """For teardown, whatever happened."""

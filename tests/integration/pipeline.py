@@ -30,7 +30,7 @@ def running(service: ServiceFactory, config: Config, *modules: str) -> Iterator[
     with contextlib.ExitStack() as stack:
         services = {module: stack.enter_context(service(module, config)) for module in modules}
         for running_service in services.values():
-            running_service.wait_ready(90)
+            running_service.wait_ready()
         yield services
 
 

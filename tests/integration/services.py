@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from deploy.local import servers
+from tests.integration.ports import free_ports
 
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)(?: \d+)?$")
 
@@ -24,7 +25,7 @@ class Service:
     def __init__(self, module: str, config_file: Path, log: Path, env: dict[str, str]) -> None:
         self.module = module
         self.log = log
-        (self.metrics_port,) = servers.free_ports(1)
+        (self.metrics_port,) = free_ports(1)
         clean = {k: v for k, v in os.environ.items() if not k.startswith("MARKETPRISM_")}
         with log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -65,7 +66,7 @@ class Service:
         """The sum of a metric over its labels."""
         return sum(v for k, v in self.metrics().items() if k.split("{")[0] == name)
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Until /readyz says so. Raises AssertionError with the reason and the end of the log."""
         deadline = time.monotonic() + timeout_s
         said = "nothing"
@@ -85,7 +86,7 @@ class Service:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout_s: float = 30.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """SIGTERM, and wait; returns the exit status. Killed (and an AssertionError) when it does not end."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

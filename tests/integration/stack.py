@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from deploy.local import servers
 from runtime.config.stores import ClickHouse
+from tests.integration.ports import free_ports
 
 JARS_DIR = Path(os.environ.get("MARKETPRISM_LOCAL__JARS_DIR", str(servers.REPO / ".marketprism" / "jars"))).absolute()
 PASSWORDS = ("admin-pw", "writer-pw", "reader-pw")
@@ -51,19 +52,19 @@ class LocalStack:
 
     @cached_property
     def kafka(self) -> str:
-        port, controller_port = servers.free_ports(2)
+        port, controller_port = free_ports(2)
         self._start(servers.kafka(self.data_dir / "kafka", JARS_DIR, port, controller_port, KAFKA_HEAP_MB))
         return f"{servers.HOST}:{port}"
 
     @cached_property
     def clickhouse(self) -> ClickHouse:
-        port, http_port = servers.free_ports(2)
+        port, http_port = free_ports(2)
         self._start(servers.clickhouse(self.data_dir / "clickhouse", port, http_port, PASSWORDS))
         return clickhouse_address(servers.HOST, port, http_port)
 
     @cached_property
     def redis(self) -> str:
-        (port,) = servers.free_ports(1)
+        (port,) = free_ports(1)
         self._start(servers.valkey(self.data_dir / "valkey", port))
         return f"redis://{servers.HOST}:{port}/0"
 

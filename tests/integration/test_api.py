@@ -28,6 +28,7 @@ from runtime.config import Config
 from tests.api import records as r
 from tests.api.server import serving
 from tests.integration.conftest import MakeConfig, ServiceFactory
+from tests.integration.ports import free_ports
 
 EXCHANGES = {
     "binance": {
@@ -41,6 +42,8 @@ def volatility() -> t.Volatility:
     return t.Volatility(**whose, value="52.1", event_time_us=time.time_ns() // 1000, recv_time_ns=r.now_ns())
 
 
+PATIENT = {"redis_timeout_s": 20, "clickhouse_timeout_s": 20}
+"""Where no store is away, none is given up because the machine is busy."""
 CANDLES = 130
 TRADES = 250
 S: dict[str, Any] = {"exchange": "binance", "symbol": "BTCUSDT"}
@@ -87,7 +90,7 @@ def live() -> list[t.AnyRecord]:
 
 @pytest.fixture
 def config(make_config: MakeConfig) -> Config:
-    return make_config(exchanges=EXCHANGES, api={"port": 0, "catalogue_age_s_max": 0})
+    return make_config(exchanges=EXCHANGES, api={"port": 0, "catalogue_age_s_max": 0, **PATIENT})
 
 
 @pytest.fixture
@@ -373,7 +376,9 @@ PATHS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(path=PATHS, extra=st.dictionaries(NAMES, TEXTS, max_size=4))
 def test_no_parameters_break_it(client: httpx.Client, path: str, extra: dict[str, str]) -> None:
     """Whatever is asked, the answer is an envelope, and never an error of ours."""
@@ -388,7 +393,7 @@ def test_no_parameters_break_it(client: httpx.Client, path: str, extra: dict[str
 @pytest.fixture
 def own_stores(tmp_path: Path, make_config: MakeConfig) -> Iterator[tuple[Config, dict[str, servers.Running]]]:
     """Stores of this test alone, so that it may stop them."""
-    port, http_port, redis_port = servers.free_ports(3)
+    port, http_port, redis_port = free_ports(3)
     with contextlib.ExitStack() as stack:
         made = {
             "redis": servers.valkey(tmp_path / "valkey", redis_port),
@@ -444,7 +449,7 @@ def test_stopped_stores_are_named(own_stores: tuple[Config, dict[str, servers.Ru
 
 def test_a_store_that_comes_late_is_used(make_config: MakeConfig) -> None:
     """The API starts before the sink made its tables."""
-    config = make_config(exchanges=EXCHANGES, api={"catalogue_age_s_max": 0})
+    config = make_config(exchanges=EXCHANGES, api={"catalogue_age_s_max": 0, **PATIENT})
     with serving(config) as client:
         error = get(client, "/api/v1/data/klines", 503, **S)
         assert error["details"]["store"] == "clickhouse"
@@ -487,7 +492,7 @@ def test_the_process(service: ServiceFactory, config: Config) -> None:
     """Starts, answers on both ports, and ends cleanly with a request under way."""
     r.to_clickhouse(config, STORED)
     r.to_redis(config, live())
-    (port,) = servers.free_ports(1)
+    (port,) = free_ports(1)
     config = config.model_copy(update={"api": config.api.model_copy(update={"port": port})})
     with service("api", config) as api:
         api.wait_ready()
@@ -513,5 +518,5 @@ def test_a_taken_port_is_one_sentence(service: ServiceFactory, config: Config) -
     with socket.create_server((servers.HOST, 0)) as taken:
         config = config.model_copy(update={"api": config.api.model_copy(update={"port": taken.getsockname()[1]})})
         with service("api", config) as api:
-            assert api.process.wait(30) == 2
+            assert api.process.wait(120) == 2
     assert "cannot listen on 127.0.0.1" in api.log.read_text().splitlines()[-1]

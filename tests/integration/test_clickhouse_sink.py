@@ -24,6 +24,7 @@ from sinks.clickhouse.__main__ import GROUP
 from sinks.clickhouse.market_tables import TRADES
 from sinks.clickhouse.rows import identity
 from tests.integration.conftest import MakeConfig, ServiceFactory
+from tests.integration.ports import free_ports
 from tests.integration.stack import PASSWORDS, clickhouse_address
 from tests.sinks import samples
 
@@ -31,7 +32,7 @@ MODULE = "sinks.clickhouse"
 encode = encoder()
 
 
-def until(check: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def until(check: Callable[[], Any], timeout_s: float = 120.0) -> Any:
     """The first truthy answer; an error of a server that is away counts as none."""
     deadline = time.monotonic() + timeout_s
     said: object = None
@@ -205,7 +206,7 @@ def test_poison_is_set_aside_and_everything_else_goes_on(make_config: MakeConfig
 
 def test_clickhouse_killed_and_back(make_config: MakeConfig, service: ServiceFactory, tmp_path: Path) -> None:
     """Longer than a session timeout: reading stops, the membership stays, and everything arrives afterwards."""
-    port, http_port = servers.free_ports(2)
+    port, http_port = free_ports(2)
     server = servers.clickhouse(tmp_path / "clickhouse", port, http_port, PASSWORDS)
     address = clickhouse_address(servers.HOST, port, http_port)
     config = make_config(
@@ -251,7 +252,7 @@ def test_a_new_kafka_under_old_tables_stops_the_sink(make_config: MakeConfig, se
         future.result(20)
     produce(config, market(3, range(10)))
     with service(MODULE, config) as sink:
-        assert sink.process.wait(60) == 3
+        assert sink.process.wait(120) == 3
         assert "ForeignLogError" in sink.tail()
         assert "trades_log" in sink.tail()
     assert count(config, "trades") == 200

@@ -238,7 +238,9 @@ decimals = st.builds(
 ids = st.one_of(st.integers(0, 1 << 80).map(str), st.text(st.characters(codec="utf-8"), max_size=20))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         st.tuples(decimals, decimals, ids, st.integers(0, kinds.TIME_US_END - 1)),

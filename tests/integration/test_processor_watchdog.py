@@ -20,11 +20,12 @@ from processors.watchdog import EXIT_STATUS
 from runtime.config import Config
 from runtime.kafka import ensure_topics, producer_settings
 from tests.integration.conftest import MakeConfig, ServiceFactory
+from tests.integration.ports import free_ports
 from tests.integration.services import Service
 from tests.integration.stack import JARS_DIR
 from tests.integration.test_trade_processors import RawLog, connected, read, records_in, trade_frame, wait
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_processor_that_hangs_ends_itself(make_config: MakeConfig, service: ServiceFactory) -> None:
@@ -36,12 +37,12 @@ def test_a_processor_that_hangs_ends_itself(make_config: MakeConfig, service: Se
         app.wait_ready()
         producer.produce(raw_trade, b"fine", b"binance.spot.A")
         producer.flush(10)
-        wait("the first record", lambda: records_in(app) == 1, 30)
+        wait("the first record", lambda: records_in(app) == 1, 90)
         assert app.get("/livez")[0] == 200
         for value in (b"hang", b"waits"):
             producer.produce(raw_trade, value, b"binance.spot.A")
         producer.flush(10)
-        wait("the end of the process", lambda: app.process.poll() is not None, 30)
+        wait("the end of the process", lambda: app.process.poll() is not None, 90)
         assert app.process.returncode == EXIT_STATUS
         last = json.loads(app.tail(1))
         assert last["logger"] == "watchdog"
@@ -53,7 +54,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port, self._controller_port = servers.free_ports(2)
+        self._port, self._controller_port = free_ports(2)
         self.address = f"{servers.HOST}:{self._port}"
         self.running = self._start()
 
@@ -128,7 +129,7 @@ def test_a_killed_broker_stops_nothing_for_good(own_config: tuple[Broker, Config
         return {v["trade_id"] for v in values if v["type"] == "trade"}
 
     send(2_000)
-    wait("the first trades", lambda: len(came()) == 2_000, 60)
+    wait("the first trades", lambda: len(came()) == 2_000, 120)
     send(500)
     broker.kill_and_restart()
     send(2_000)
@@ -142,7 +143,7 @@ def test_a_killed_broker_stops_nothing_for_good(own_config: tuple[Broker, Config
         except KafkaException:  # the broker has only just come back
             return False
 
-    wait("all trades", caught_up, 90)
+    wait("all trades", caught_up, 180)
 
     def closed_minutes() -> set[int]:
         for app in apps:
@@ -150,4 +151,4 @@ def test_a_killed_broker_stops_nothing_for_good(own_config: tuple[Broker, Config
         klines = (json.loads(value) for _, value in read(config, topics.MD_KLINE))
         return {k["open_time"] for k in klines if k["interval"] == "1m" and k["is_closed"]}
 
-    wait("the candles", lambda: len(closed_minutes()) >= sent * 50 // 60_000 - 1, 60)
+    wait("the candles", lambda: len(closed_minutes()) >= sent * 50 // 60_000 - 1, 120)

@@ -23,6 +23,7 @@ from runtime.kafka import ensure_topics, producer_settings
 from sinks.redis.commands import Coalescer, Command, commands
 from sinks.redis.writer import Writer
 from tests.integration.conftest import MakeConfig, ServiceFactory
+from tests.integration.ports import free_ports
 from tests.sinks import samples
 
 MODULE = "sinks.redis"
@@ -35,7 +36,7 @@ DERIVATIVES = {
 """Topic, and what its last value is called in Redis."""
 
 
-def until(check: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def until(check: Callable[[], Any], timeout_s: float = 120.0) -> Any:
     deadline = time.monotonic() + timeout_s
     said: object = None
     while time.monotonic() < deadline:
@@ -104,7 +105,9 @@ records = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(records, min_size=1, max_size=25), st.integers(0, 25))
 def test_the_script_decides_as_the_rules_in_python(
     make_config: MakeConfig, redis_url: str, sequence: list[tuple[str, Any]], again: int
@@ -260,7 +263,7 @@ def test_redis_killed_and_back_empty(
     make_config: MakeConfig, service: ServiceFactory, tmp_path: Path, sink_restarts: bool
 ) -> None:
     """Everything comes back, also what has no new data: slow tickers and closed candles."""
-    (port,) = servers.free_ports(1)
+    (port,) = free_ports(1)
     config = make_config().model_copy(update={"redis": RedisSection(url=f"redis://{servers.HOST}:{port}/0")})
     prefix = config.environment.redis_prefix
     ensure_topics(config)
