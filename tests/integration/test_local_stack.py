@@ -18,6 +18,8 @@ from deploy.local.servers import REPO
 from deploy.local.supervisor_client import Unreachable
 from tests.integration.local_run import BARE_STACK, END_S, LocalRun, until
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., LocalRun]]:
@@ -41,7 +43,7 @@ def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Calla
     addresses = first.endpoints()
     first.process.send_signal(signal.SIGINT)
     assert first.process.wait(END_S) == 0
-    assert first.nothing_left()
+    until(first.nothing_left, END_S, "all processes are gone")
     assert not (first.data_dir / "endpoints.json").exists()
     assert not checks.Lock(first.data_dir).held()
     stopped = [
@@ -59,14 +61,14 @@ def test_a_clean_stop_ends_readers_before_servers_and_the_data_stay(start: Calla
     assert again["kafka"]["bootstrap_servers"] != addresses["kafka"]["bootstrap_servers"]
     second.process.send_signal(signal.SIGHUP)
     assert second.process.wait(END_S) == 0
-    assert second.nothing_left()
+    until(second.nothing_left, END_S, "all processes are gone")
 
 
 def test_killing_supervisord_leaves_no_orphan(start: Callable[..., LocalRun]) -> None:
     run = start()
     os.kill(run.supervisor_pid, signal.SIGKILL)
     assert run.process.wait(END_S) == 1
-    until(run.nothing_left, 5, "all processes are gone")
+    until(run.nothing_left, END_S, "all processes are gone")
     assert "supervisord was killed by SIGKILL" in run.output.read_text()
 
 
@@ -75,7 +77,7 @@ def test_killing_the_runner_leaves_no_orphan(start: Callable[..., LocalRun]) -> 
     run.process.kill()
     run.process.wait()
     until(run.nothing_left, END_S, "all processes are gone")
-    until(lambda: not checks.Lock(run.data_dir).held(), 5, "the lock is free")
+    until(lambda: not checks.Lock(run.data_dir).held(), END_S, "the lock is free")
 
 
 def test_killing_both_leaves_no_orphan(start: Callable[..., LocalRun]) -> None:
@@ -90,7 +92,7 @@ def test_sighup_to_supervisord_ends_everything(start: Callable[..., LocalRun]) -
     run = start()
     os.kill(run.supervisor_pid, signal.SIGHUP)
     assert run.process.wait(END_S) == 0
-    assert run.nothing_left()
+    until(run.nothing_left, END_S, "all processes are gone")
 
 
 def test_a_terminal_that_goes_away_ends_everything(start: Callable[..., LocalRun]) -> None:
@@ -102,7 +104,7 @@ def test_a_terminal_that_goes_away_ends_everything(start: Callable[..., LocalRun
         os.close(slave)
         os.close(master)
     assert run.process.wait(END_S) == 0
-    assert run.nothing_left()
+    until(run.nothing_left, END_S, "all processes are gone")
 
 
 def new_pid(run: LocalRun, name: str, old: int) -> bool:
@@ -117,21 +119,21 @@ def test_what_dies_comes_back(start: Callable[..., LocalRun]) -> None:
     for name in ("valkey", "kafka", "clickhouse", "simulator", "guard"):
         before = run.info(name).pid
         os.kill(before, signal.SIGKILL)
-        until(lambda name=name, before=before: new_pid(run, name, before), 15, f"{name} is started again")  # type: ignore[misc]
+        until(lambda name=name, before=before: new_pid(run, name, before), END_S, f"{name} is started again")  # type: ignore[misc]
     port = run.metrics_ports()["guard"]
-    until(lambda: scrape.problem(port, "/readyz") is None, 20, "the guard is ready again")
+    until(lambda: scrape.problem(port, "/readyz") is None, END_S, "the guard is ready again")
     status = deploy_local("status", run)
     rows = {line.split()[0]: line.split()[4] for line in status.stdout.splitlines()[1:]}
     assert rows == {"valkey": "1", "kafka": "1", "clickhouse": "1", "simulator": "1", "guard": "1"}
 
 
 def test_what_hangs_is_killed(start: Callable[..., LocalRun]) -> None:
-    run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="3")
+    run = start(MARKETPRISM_LOCAL__HANG_TIMEOUT_S="6")
     before = run.info("simulator").pid
     os.kill(before, signal.SIGSTOP)
-    until(lambda: new_pid(run, "simulator", before), 60, "the stopped simulator was replaced")
+    until(lambda: new_pid(run, "simulator", before), END_S, "the stopped simulator was replaced")
     log = run.data_dir / "logs" / "guard.log"
-    until(lambda: "killing a service that hangs" in log.read_text(), 10, "the guard said so")
+    until(lambda: "killing a service that hangs" in log.read_text(), END_S, "the guard said so")
 
 
 def deploy_local(command: str, run: LocalRun) -> subprocess.CompletedProcess[str]:
@@ -141,7 +143,7 @@ def deploy_local(command: str, run: LocalRun) -> subprocess.CompletedProcess[str
         env={**os.environ, "MARKETPRISM_LOCAL__DATA_DIR": str(run.data_dir)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
     )
 
 
@@ -154,5 +156,5 @@ def test_a_second_run_is_refused(start: Callable[..., LocalRun]) -> None:
         f"`make status` shows it, `make stop` ends it\n"
     )
     assert deploy_local("stop", run).returncode == 0
-    assert run.process.wait(5) == 0
-    assert run.nothing_left()
+    assert run.process.wait(END_S) == 0
+    until(run.nothing_left, END_S, "all processes are gone")

@@ -71,7 +71,7 @@ def trades(run: LocalRun) -> dict[tuple[str, bool], tuple[int, int, int, int]]:
 
 
 def health(run: LocalRun) -> dict[str, Any]:
-    with urllib.request.urlopen(run.endpoints()["api"]["health"], timeout=10) as answer:
+    with urllib.request.urlopen(run.endpoints()["api"]["health"], timeout=30) as answer:
         found: dict[str, Any] = json.loads(answer.read())
     return found
 
@@ -99,24 +99,24 @@ def accounted(run: LocalRun, before: dict[tuple[str, bool], tuple[int, int, int,
     return True
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_second_run_goes_on_with_nothing_lost_and_nothing_doubled(whole: Whole) -> None:
     first = whole.start()
     assert "is NOT ready" not in first.output.read_text()
     for name, port in first.metrics_ports().items():
-        assert scrape.problem(port, "/livez") is None, name
+        until(lambda port=port: scrape.problem(port, "/livez") is None, 30, f"{name} says that it is alive")  # type: ignore[misc]
     found = health(first)
     assert found["success"] is True
     assert found["data"]["simulated"] is True
-    until(lambda: more_than(first, 20), 60, "trades of both symbols and kinds are in ClickHouse")
+    until(lambda: more_than(first, 20), 180, "trades of both symbols and kinds are in ClickHouse")
     at_stop = trades(first)
     first.process.send_signal(signal.SIGINT)
     assert first.process.wait(END_S) == 0
-    assert first.nothing_left()
+    until(first.nothing_left, END_S, "all processes are gone")
 
     second = whole.start()
-    until(lambda: more_than(second, max(rows for rows, *_ in at_stop.values()) + 20), 90, "trades go on")
-    until(lambda: accounted(second, at_stop), 30, "every id is a row or named as missing between the runs")
+    until(lambda: more_than(second, max(rows for rows, *_ in at_stop.values()) + 20), 180, "trades go on")
+    until(lambda: accounted(second, at_stop), 120, "every id is a row or named as missing between the runs")
     second.process.send_signal(signal.SIGTERM)
     assert second.process.wait(END_S) == 0
-    assert second.nothing_left()
+    until(second.nothing_left, END_S, "all processes are gone")
