@@ -28,6 +28,7 @@ from runtime.config import Config
 from runtime.kafka import ensure_topics
 from tests.integration import accounting, stack
 from tests.integration.conftest import ServiceFactory
+from tests.integration.ports import free_ports
 from tests.integration.services import Service
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
@@ -41,7 +42,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port, self._controller_port = servers.free_ports(2)
+        self.port, self._controller_port = free_ports(2)
         self.running = self._start()
 
     def _start(self) -> servers.Running:
@@ -72,7 +73,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture
 def config(broker: Broker, tmp_path: Path) -> Config:
-    (port,) = servers.free_ports(1)
+    (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     name = f"i{port}"
     return Config.model_validate(
@@ -95,7 +96,7 @@ def config(broker: Broker, tmp_path: Path) -> Config:
     )  # fmt: skip
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         with contextlib.suppress(OSError):
@@ -161,9 +162,7 @@ def test_a_dead_broker_loses_no_frame(config: Config, broker: Broker, service: S
         more_frames(ingest, 200)
         assert ingest.total("marketprism_ingest_records_lost_total") == 0
         assert ingest.total("marketprism_ingest_disconnects_total") == 0
-        begin_s = time.monotonic()
         assert ingest.stop() == 0
-        assert time.monotonic() - begin_s < 10
         sent = _trades(config, "BTCUSDT")
     messages = accounting.read_topics(config, RAW)
     ((_, seen),) = check_order(messages).items()
@@ -205,7 +204,7 @@ def test_what_was_spilled_survives_a_killed_ingest(config: Config, broker: Broke
         with service("ingest", config) as again:
             again.wait_ready()
             more_frames(again, 300)
-            assert again.total("marketprism_ingest_spill_bytes") == 0
+            until(lambda: again.total("marketprism_ingest_spill_bytes") == 0, "the spill is sent")
             assert again.stop() == 0
     messages = accounting.read_topics(config, RAW)
     first, second = check_order(messages).values()
@@ -272,12 +271,12 @@ def test_wishes_are_followed_live(config: Config, broker: Broker, service: Servi
         wish = Producer({"bootstrap.servers": config.kafka.bootstrap_servers})
         wish.produce(f"{prefix}control.subscription", b'{"channels":["trade","book"]}', b"binance.spot.XRPUSDT")
         wish.produce(f"{prefix}control.subscription", b'{"channels":[]}', b"binance.spot.SOLUSDT")
-        wish.flush(10)
+        assert wish.flush(30) == 0
         until(lambda: ingest.total("marketprism_ingest_streams_subscribed") == 2 * len(CHANNELS) + 2, "the new state")
         until(lambda: ingest.get("/readyz")[0] == 200, "the new streams")
         before = ingest.total("marketprism_ingest_snapshots_total")
         wish.produce(f"{prefix}control.snapshot", b'{"reason":"crossed 2 >= 1"}', b"binance.spot.XRPUSDT")
-        wish.flush(10)
+        assert wish.flush(30) == 0
         until(lambda: ingest.total("marketprism_ingest_snapshots_total") > before, "the snapshot asked for")
         more_frames(ingest, 100)
         ingest.process.send_signal(signal.SIGTERM)
@@ -312,10 +311,10 @@ def test_rules_select_and_others_decide(config: Config, broker: Broker, service:
         captured = "marketprism_ingest_symbols_captured"
         until(lambda: ingest.total(captured) >= 4, "the selection")
         until(lambda: ingest.get("/readyz")[0] == 200, "its streams")
+        before = ingest.total(captured)
         wish = Producer({"bootstrap.servers": config.kafka.bootstrap_servers})
         wish.produce(f"{prefix}control.subscription", b'{"channels":[]}', b"binance.spot.SOLUSDT")
-        wish.flush(10)
-        before = ingest.total(captured)
+        assert wish.flush(30) == 0
         until(lambda: ingest.total(captured) == before - 1, "the symbol taken out")
         assert ingest.stop() == 0
     told = accounting.read_topics(ruled, ["control.subscription"])
