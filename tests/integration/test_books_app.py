@@ -26,7 +26,7 @@ SYMBOLS = 6
 FRAMES = 400
 """Of each symbol: 40 s of a 100 ms stream."""
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 Published = dict[tuple[str, bytes], list[bytes]]
 
@@ -96,7 +96,7 @@ def read(config: Config, topic: Topic) -> list[tuple[bytes, bytes, dict[str, byt
             consumer.assign([TopicPartition(name, partition, low)])
             at = low
             while at < high:
-                message = consumer.poll(5)
+                message = consumer.poll(30)
                 assert message is not None, f"{name}[{partition}] ends at {at}, not at {high}"
                 assert message.error() is None, message.error()
                 at = message.offset() + 1
@@ -122,7 +122,7 @@ def published(config: Config) -> Published:
     return out
 
 
-def wait(what: str, condition: Callable[[], bool], timeout_s: float = 90) -> None:
+def wait(what: str, condition: Callable[[], bool], timeout_s: float = 150) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
