@@ -17,7 +17,6 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from deploy.local import servers
 from marketdata import types as t
 from marketdata.codec import encoder
 from marketdata.errors import ConfigError, StoreError
@@ -26,6 +25,7 @@ from runtime.config import Config
 from runtime.kafka import consumer_settings, ensure_topics, producer_settings
 from tests.api import records as r
 from tests.integration.conftest import MakeConfig
+from tests.integration.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30.0
@@ -91,7 +91,7 @@ def test_another_partition_count_is_refused(make_config: MakeConfig) -> None:
 
 
 def test_an_absent_broker_is_waited_for(make_config: MakeConfig) -> None:
-    (port,) = servers.free_ports(1)
+    (port,) = free_ports(1)
     config = with_kafka(make_config(), bootstrap_servers=f"127.0.0.1:{port}")
     with pytest.raises(StoreError, match=f"127.0.0.1:{port}"):
         ensure_topics(config, timeout_s=0.1)
@@ -154,18 +154,26 @@ def test_the_example_consumer(make_config: MakeConfig) -> None:
             r.kline(0),  # stands for a type this consumer does not know
         ],
     )  # fmt: skip
+    numbers = [*range(10), 13, 11, 0, 1]
+    value = sum((Decimal(f"{60000 + n}.1") * Decimal("0.001") for n in numbers), Decimal(0))
+    wanted = {"key": str(r.KEY), "trades": 14, "repeats": 5, "missing": 2, "connected": True, "value": value}
+    # It reads for so long, and on a busy machine needs most of that to join its group.
+    assert example_consumer(config, 6) == wanted or example_consumer(config, 60) == wanted
+
+
+def example_consumer(config: Config, seconds: int) -> dict[str, Any]:
+    """What the program said of the one symbol; {} when it had no time to read anything."""
     done = subprocess.run(
         [
             sys.executable, ROOT / "docs/examples/consumer.py", "--bootstrap", config.kafka.bootstrap_servers,
-            "--prefix", config.environment.topic_prefix, "--group", config.environment.name, "--seconds", "6",
-            "--schemas", ROOT / "schemas",
+            "--prefix", config.environment.topic_prefix, "--group", f"{config.environment.name}-{seconds}",
+            "--seconds", str(seconds), "--schemas", ROOT / "schemas",
         ],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=seconds + 60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    if not done.stdout:
+        return {}
     (line,) = done.stdout.splitlines()
-    numbers = [*range(10), 13, 11, 0, 1]
-    value = sum((Decimal(f"{60000 + n}.1") * Decimal("0.001") for n in numbers), Decimal(0))
-    got = json.loads(line)
-    assert Decimal(got.pop("value")) == value
-    assert got == {"key": str(r.KEY), "trades": 14, "repeats": 5, "missing": 2, "connected": True}
+    got: dict[str, Any] = json.loads(line)
+    return {**got, "value": Decimal(got["value"])}
