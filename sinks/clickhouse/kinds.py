@@ -162,7 +162,7 @@ ID = Kind("UInt64", "UInt64", prepare=_id_numbers, codec="DoubleDelta, ZSTD(1)")
 ID_TEXT = Kind("String", "String", prepare=_id_texts, codec="ZSTD(1)")
 """The id where ID cannot hold it, else ""."""
 OFFSET_TEXT = Kind("UInt64", "UInt64", prepare=_u64_text, codec="Delta(8), ZSTD(1)")
-PARTITION = Kind("UInt16", "UInt16")
+PARTITION = Kind("UInt16", "UInt16", prepare=_within("integer_range", 1 << 16, "number of at most 16 bits"))
 OFFSET = Kind("UInt64", "UInt64", codec="Delta(8), ZSTD(1)")
 VERSION = Kind("UInt256", "UInt256", codec="ZSTD(1)")
 

@@ -121,6 +121,13 @@ def test_levels_are_checked_too() -> None:
     assert unstorable(BOOK_DELTAS, row(samples.book_delta(bids=[("1", "2"), ("3", "4" * 21)]))) is not None
 
 
+@pytest.mark.parametrize("partition", [-1, 1 << 16])
+def test_a_partition_that_cannot_be_is_refused_before_it_costs_the_others_an_insert(partition: int) -> None:
+    bad = unstorable(DEAD_LETTERS, row(samples.dead_letter(raw_partition=partition)))
+    assert bad is not None
+    assert bad.code == "integer_range"
+
+
 def test_a_bad_row_does_not_take_the_others_with_it() -> None:
     rows = [row(samples.trade(i, price="1" * 30 if i in (3, 8) else "1"), i) for i in range(10)]
     good, columns, bad = split(TRADES, rows)
