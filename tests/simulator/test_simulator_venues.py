@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,8 @@ def test_okx_books_are_the_books_rest_tells(exchange: SimulatorProcess) -> None:
             book: Book = {"asks": {}, "bids": {}}
             apply(book, first["data"][0])
             assert [len(book[side]) for side in book] == [400, 400]
-            last = first["data"][0]["seqId"]
+            last = wanted = first["data"][0]["seqId"]
+            theirs: Any = None
             while compared < 5:
                 told = await next_of(socket, "books")
                 [row] = told["data"]
@@ -117,10 +119,11 @@ def test_okx_books_are_the_books_rest_tells(exchange: SimulatorProcess) -> None:
                 gap += row["seqId"] > last + 1
                 last = row["seqId"]
                 apply(book, row)
-                query = {"instId": SWAP, "sz": 400}
-                reply = await asyncio.to_thread(exchange.get, "/okx/api/v5/market/books", **query)
-                [theirs] = reply["data"]
-                if theirs["seqId"] != last:
+                if last > wanted:  # else the answer took long: what came meanwhile is read first
+                    reply = await asyncio.to_thread(exchange.get, "/okx/api/v5/market/books", instId=SWAP, sz=400)
+                    [theirs] = reply["data"]
+                    wanted = theirs["seqId"]
+                if wanted != last:
                     continue
                 for side in ("asks", "bids"):
                     assert best(book, side) == [level[:2] for level in theirs[side]]
@@ -295,23 +298,19 @@ def test_usdm_books_bridge_onto_the_snapshot_by_pu(exchange: SimulatorProcess) -
 def test_usdm_gives_each_route_its_streams_and_the_unrouted_the_public_ones(exchange: SimulatorProcess) -> None:
     names = ["btcusdt@bookTicker", "btcusdt@trade", "btcusdt@aggTrade", "btcusdt@markPrice@1s"]
 
-    async def kinds(path: str) -> set[str]:
+    async def kinds(path: str, expected: set[str]) -> None:
+        """What comes within 1.5 s, and longer where the machine is slow, is what is expected."""
         async with connect(exchange.ws_url + "/usdm" + path) as socket:
             await socket.send(json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
-            seen: set[str] = set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.5):
-                    while True:
-                        told = json.loads(await socket.recv())
-                        seen.add(told.get("stream", "ack"))
-            return seen
+            seen, until_s = set[str](), time.monotonic() + 1.5
+            while time.monotonic() < until_s or not expected <= seen:
+                with contextlib.suppress(TimeoutError):
+                    seen.add(json.loads(await asyncio.wait_for(socket.recv(), 0.2)).get("stream", "ack"))
+            assert seen == expected
 
     async def work() -> None:
-        public, market, unrouted = await asyncio.gather(
-            kinds("/public/stream"), kinds("/market/stream"), kinds("/stream")
-        )
-        assert public == unrouted == {"ack", *names[:2]}
-        assert market == {"ack", *names[2:]}
+        public, market = {"ack", *names[:2]}, {"ack", *names[2:]}
+        await asyncio.gather(kinds("/public/stream", public), kinds("/market/stream", market), kinds("/stream", public))
 
     run(work)
 
