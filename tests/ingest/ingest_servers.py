@@ -153,7 +153,7 @@ def socks5_proxy(seen: list[str]) -> Handler:
     return handle
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10.0, what: str = "the condition") -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0, what: str = "the condition") -> None:
     """Wait for a condition, with a deadline."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s

@@ -250,7 +250,7 @@ def test_a_replacement_that_delivers_nothing_is_given_up() -> None:
 
 def test_a_silent_socket_is_replaced() -> None:
     async def test() -> None:
-        async with FakeVenue().run() as venue, running(venue, silence_timeout_s={"book": 0.5}) as run:
+        async with FakeVenue().run() as venue, running(venue, silence_timeout_s={"book": 1.0}) as run:
             await until(lambda: run.frames() > 2)
             venue.deliver = False
             await until(lambda: run.disconnects() == ["silent book"])
@@ -262,7 +262,7 @@ def test_a_silent_socket_is_replaced() -> None:
 
 def test_one_silent_stream_is_replaced_without_hurting_the_others() -> None:
     async def test() -> None:
-        limits = {"book": 0.4, "trade": 5.0}
+        limits = {"book": 1.0, "trade": 10.0}
         async with FakeVenue().run() as venue, running(venue, silence_timeout_s=limits) as run:
             await until(lambda: run.frames() > 2)
             venue.subscribed[venue.sockets[0]].remove(BOOK)  # the venue forgets the stream and says nothing

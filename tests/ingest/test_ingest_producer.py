@@ -66,7 +66,7 @@ def test_a_full_queue_goes_to_disk_in_order_and_stays_for_the_next_start(tmp_pat
     begin_s = time.perf_counter()
     for n in range(1_000):
         run.producer.publish(record(n))
-    assert time.perf_counter() - begin_s < 1.0
+    assert time.perf_counter() - begin_s < 9.0  # a wait of 10 ms for each that finds it full takes longer
     assert run.tally.enqueued == 100
     assert run.spilling()
     run.producer.close(0.1)
