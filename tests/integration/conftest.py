@@ -79,7 +79,8 @@ def module_config(
 
 
 def environments(kafka_bootstrap: str, clickhouse: ClickHouse, redis_url: str, tmp_path: Path) -> Iterator[MakeConfig]:
-    """See `make_config`."""
+    """See `make_config`. Nobody starts a processor again that ends itself, so the machine may be slow for longer than
+    a supervised one's: tests of that have limits of their own."""
     made: list[Config] = []
 
     def make(**sections: Any) -> Config:
@@ -92,11 +93,11 @@ def environments(kafka_bootstrap: str, clickhouse: ClickHouse, redis_url: str, t
                 "redis_prefix": f"{name}:",
                 "simulated": True,
             },
-            "kafka": {"bootstrap_servers": kafka_bootstrap},
+            "kafka": {"bootstrap_servers": kafka_bootstrap, "session_timeout_ms": 20_000},
             "clickhouse": dict(clickhouse),
             "redis": {"url": redis_url},
             "ingest": {"spill_dir": str(tmp_path / name / "spill")},
-            "processors": {"state_dir": str(tmp_path / name / "state")},
+            "processors": {"state_dir": str(tmp_path / name / "state"), "watchdog_timeout_s": 120},
             "simulator": {"state_dir": str(tmp_path / name / "simulator")},
         }
         config = Config.model_validate(_merged(base, sections))
