@@ -237,7 +237,7 @@ def test_levels_beyond_the_depth_of_the_stream_are_forgotten_and_counted() -> No
     log = swap_log(frame("snapshot", -1, 10, bids, [("20000", "1")]), frame("update", 10, 15, better))
     book, events = live_book(key="okx.perp.BTC-USDT-SWAP")
     run(book, log.records)
-    assert len(book.levels.bids) == depth
+    assert len(book.levels.book.bids) == depth
     run(book, [log.heartbeat(), log.heartbeat()])
     assert events.count("levels_trimmed_okx") == 1
-    assert book.levels.bids.levels(0)[-1][0] == bids[-4][0]
+    assert book.levels.book.bids.levels(0)[-1][0] == bids[-4][0]
