@@ -33,8 +33,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeVar, cast
 
-from msgspec import structs
-
+from marketdata.book_holes import Holes
+from marketdata.book_join import Entry, join
 from marketdata.book_steps import (
     Apply,
     Emerge,
@@ -87,7 +87,7 @@ class BookFeed(Generic[P]):
         """The venue's time of that update."""
         self.steps: list[Step[P]] = []
         self._check = rules.check
-        self._ring: deque[tuple[int, int, int | None, int, P]] = deque(maxlen=buffer_max)  # as Update
+        self._ring: deque[Entry[P]] = deque(maxlen=buffer_max)
         self._live: dict[str, None] = {}  # live connections, in order of appearance
         self._reached: dict[str, int] = {}  # during an overlap: newest id each connection delivered
         self._ahead: list[Update[P]] = []
@@ -98,8 +98,7 @@ class BookFeed(Generic[P]):
         self._reset_us = 0  # the venue's time of the update with which its ids last began anew
         self._unproven = False  # reconnected: nothing has yet shown that the book goes on
         self._lost_by = "id_skip"  # the reason of a hole found now
-        self._hole: Hole | None = None
-        self._hole_left: list[tuple[int, int]] = []
+        self._holes = Holes(rules.consecutive_ids)
         self._fast = False
 
     @property
@@ -237,12 +236,11 @@ class BookFeed(Generic[P]):
         """An id the stream has passed: a repeat, a late one, or the venue counts anew."""
         if not overlapped and update.last < cast(int, self.head) and self._counts_anew(update):
             return self._restart(update)
-        filled = self._fill(update.first, update.last)
-        if filled and self._hole is not None:
-            self._hole = structs.replace(self._hole, filled_count=self._hole.filled_count + filled)
-            self.steps.append(self._hole)
-            return Outcome.LATE
-        return Outcome.DUPLICATE
+        hole = self._holes.fill(update.first, update.last)
+        if hole is None:
+            return Outcome.DUPLICATE
+        self.steps.append(hole)
+        return Outcome.LATE
 
     def _counts_anew(self, update: Update[P]) -> bool:
         """Whether a lower id of the only connection is of a new sequence: it is when it is later than the head. An
@@ -313,7 +311,8 @@ class BookFeed(Generic[P]):
             and self.rules.bridge(self.last_id, update.first, update.last, update.prev) is not Verdict.GAP
         )
         last_missing = update.first - 1 if update.prev is None else update.prev
-        self._report(head + 1, last_missing, self._lost_by, update, kept)
+        times = (self.head_time_us, update.event_time_us)
+        self.steps.append(self._holes.found(head + 1, last_missing, self._lost_by, *times, book_kept=kept))
         if kept:
             self._ring.clear()
             return self._accept(update)
@@ -324,17 +323,10 @@ class BookFeed(Generic[P]):
     def _restart(self, update: Update[P]) -> Outcome:
         """The venue counts anew: lower ids at a later time."""
         self._count_anew(update.event_time_us)
-        self._report(0, -1, "sequence_reset", update, False)
-        self._hole_left = []
+        self.steps.append(self._holes.found(0, -1, "sequence_reset", self.head_time_us, update.event_time_us))
         self._forget("sequence reset")
         outcome = self._accept(update)
         return Outcome.GAP if outcome is Outcome.HELD else outcome
-
-    def _report(self, first: int, last: int, reason: str, update: Update[P], kept: bool) -> None:
-        count = last - first + 1 if self.rules.consecutive_ids else 0
-        self._hole = Hole(first, last, count, reason, 0, kept, self.head_time_us, update.event_time_us)
-        self._hole_left = [(first, last)] if self.rules.consecutive_ids else []
-        self.steps.append(self._hole)
 
     def _forget(self, why: str) -> None:
         """No anchor any more, and nothing held that a snapshot could be joined with."""
@@ -342,20 +334,6 @@ class BookFeed(Generic[P]):
         self._bridging = False
         self._ring.clear()
         self._enter("resyncing", why)
-
-    def _fill(self, first: int, last: int) -> int:
-        """How many missing ids of the newest hole this range fills."""
-        left: list[tuple[int, int]] = []
-        filled = 0
-        for a, b in self._hole_left:
-            low, high = max(a, first), min(b, last)
-            if low > high:
-                left.append((a, b))
-                continue
-            filled += high - low + 1
-            left += [(x, y) for x, y in ((a, low - 1), (high + 1, b)) if x <= y]
-        self._hole_left = left
-        return filled
 
     def _settle(self) -> None:
         """Take the waiting updates that now continue the stream; give up on a skip that nobody can fill any more."""
@@ -418,10 +396,8 @@ class BookFeed(Generic[P]):
                 self._count_anew(event_time_us)
                 reason = "sequence_reset" if self.rules.chains_across_connections else reason
             first, last = (head + 1, snapshot_id) if related and snapshot_id > head else (0, -1)
-            count = last - first + 1 if self.rules.consecutive_ids and last >= first else 0
-            self._hole = Hole(first, last, count, reason, 0, False, self.head_time_us, event_time_us)
-            self.steps.append(self._hole)
-        self._hole_left = []
+            self.steps.append(self._holes.found(first, last, reason, self.head_time_us, event_time_us))
+        self._holes.close()
         self._ring.clear()
         self._ahead.clear()
         self._pending, self._waited, self._bridging, self._unproven = None, 0, False, False
@@ -445,25 +421,15 @@ class BookFeed(Generic[P]):
         """Join a snapshot with the stream: with the updates in the ring, or where it is empty with the stream's end."""
         if not self._ring and snapshot_id < cast(int, self.head):
             return self._refused
-        book_id, bridging = snapshot_id, True
-        replay: list[Step[P]] = []
-        for entry in self._ring:
-            update = Update(*entry)
-            join = self.rules.bridge if bridging else self.rules.check
-            verdict = join(book_id, update.first, update.last, update.prev)
-            if verdict is Verdict.GAP:
-                return self._refused
-            if verdict is not Verdict.DROP:
-                replay.append(Apply(update))
-                book_id, bridging = update.last, False
-        if self.last_id is not None and book_id < self.last_id:
+        joined = join(snapshot_id, self._ring, self.rules)
+        if joined is None or (self.last_id is not None and joined.last_id < self.last_id):
             return self._refused
-        self.last_id = book_id
-        self._bridging = bridging
+        self.last_id = joined.last_id
+        self._bridging = joined.bridging
         self._waited = 0
         self._unproven = False
         self._pending = None
-        self.steps += [Replace(snapshot_id, payload), *replay]
+        self.steps += [Replace(snapshot_id, payload), *map(Apply, joined.updates)]
         self._enter("ok", "")
         return SnapshotVerdict.ANCHORED
 
@@ -509,8 +475,8 @@ class BookFeed(Generic[P]):
             ring=list(self._ring),
             ahead=[(u.first, u.last, u.prev, u.event_time_us, u.payload) for u in self._ahead],
             pending=self._pending,
-            hole=self._hole,
-            hole_left=list(self._hole_left),
+            hole=self._holes.newest,
+            hole_left=list(self._holes.left),
             waited=self._waited,
             reset_us=self._reset_us,
             pending_us=self._pending_us,
@@ -533,5 +499,5 @@ class BookFeed(Generic[P]):
         self._ahead = [Update(*entry) for entry in dump.ahead]
         self._pending, self._pending_us, self._waited = dump.pending, dump.pending_us, dump.waited
         self._reset_us = dump.reset_us
-        self._hole, self._hole_left = dump.hole, list(dump.hole_left)
+        self._holes.restore(dump.hole, dump.hole_left)
         self._refresh()

@@ -146,7 +146,8 @@ class OverlapFeed(BookFeed[P]):
         self._ring, self._waited, self._reset_us = feed._ring, feed._waited, feed._reset_us
         self._pending, self._pending_us = feed._pending, feed._pending_us
         self._bridging, self._unproven, self._lost_by = feed._bridging, feed._unproven, feed._lost_by
-        self._ahead, self._hole, self._hole_left = [], None, []
+        self._ahead = []
+        self._holes.forget()
         self._live, self._reached = {conn: None}, {}
         self.steps = [Emerge(u, outcome) for u in map(_as_update, feed._ring) if u.event_time_us > seen_us]
 
