@@ -148,12 +148,15 @@ class Watchdog:
         session_timeout_s: float,
         on_lag: Callable[[dict[tuple[str, int], int]], None] = lambda _: None,
         end: Callable[[str], None] = end_process,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # asks for the group's offsets without joining it
         self._client = Consumer({**client_settings, "group.id": group}, logger=logging.getLogger("rdkafka"))
         self._progress = progress
         self._on_lag = on_lag
         self._end = end
+        self._monotonic = monotonic
+        self._seen, self._looks = -1, 0
         self.stuck = StuckDetector(timeout_s)
         self._standstill = StandstillDetector(session_timeout_s)
         self._stop = threading.Event()
@@ -181,18 +184,22 @@ class Watchdog:
                 self._end(reason)
 
     def _check_loop(self) -> None:
-        before, looks = -1, 0
         while not self._stop.wait(CHECK_INTERVAL_S):
-            count = self._progress.count()
-            moved, before, looks = count != before, count, looks + 1
-            if moved and looks % LAG_EVERY:
-                continue
-            view = self.look()
-            if self._stop.is_set():
-                return
-            starting = self._progress.assigning or not self._progress.joined
-            if reason := self.stuck.observe(time.monotonic(), count, view, starting):
-                self._end(reason)
+            self.check()
+
+    def check(self) -> None:
+        """See once whether the loop advances; end the process if it stands."""
+        count = self._progress.count()
+        moved, self._seen, self._looks = count != self._seen, count, self._looks + 1
+        if moved and self._looks % LAG_EVERY:
+            return
+        view = self.look()
+        if self._stop.is_set():
+            return
+        starting = self._progress.assigning or not self._progress.joined
+        # counted anew: a slow broker's answer takes its time, and the loop goes on meanwhile
+        if reason := self.stuck.observe(self._monotonic(), self._progress.count(), view, starting):
+            self._end(reason)
 
     def look(self) -> BrokerView:
         """Ask the broker how much waits for us."""

@@ -21,7 +21,7 @@ from processors.cached_state import CachedState
 from processors.metrics import Metrics
 from processors.outputs import Output, SourceRecord
 from processors.quiet import QuietRepeats
-from processors.watchdog import BrokerView, Progress, StandstillDetector, StuckDetector
+from processors.watchdog import BrokerView, Progress, StandstillDetector, StuckDetector, Watchdog
 
 KEY = b"binance.spot.BTCUSDT"
 
@@ -260,6 +260,30 @@ def test_taking_partitions_over_may_take_longer() -> None:
     detector = StuckDetector(timeout_s=10)
     said = [detector.observe(now, 7, WAITS, starting=now < 60) for now in range(0, 80, 2)]
     assert said.index(next(s for s in said if s)) == 30, "as soon as it has started, for it has stood since"
+
+
+def test_what_the_loop_did_while_a_slow_broker_answered_counts() -> None:
+    class SlowBroker(Watchdog):
+        looks = now_s = 0
+
+        def look(self) -> BrokerView:
+            SlowBroker.looks += 1
+            SlowBroker.now_s += 30  # longer than the loop may stand
+            if SlowBroker.looks in moves_during:
+                progress.processed += 1
+            return BrokerView(answers=True, lag=5)
+
+    progress, ended = Progress(["raw.trade"]), list[str]()
+    progress.joined = True
+    moves_during = {3, 4}
+    settings = {"bootstrap.servers": "127.0.0.1:1"}
+    watchdog = SlowBroker(settings, "a-group", progress, 10, 6, end=ended.append, monotonic=lambda: SlowBroker.now_s)
+    while SlowBroker.looks < 5:
+        watchdog.check()
+    assert ended == []
+    while SlowBroker.looks < 6:
+        watchdog.check()
+    assert len(ended) == 1, "it stood from one look to the next"
 
 
 def test_a_process_that_did_not_run_past_its_session_is_told() -> None:
