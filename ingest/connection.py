@@ -311,10 +311,10 @@ class Connection:
             self._press(now_s, recv_ns)
 
     def _beat(self, now_s: float, recv_ns: int) -> None:
-        if not self.clock.known:
-            return
         host, clock_us = self._host, self.clock.now_us(now_s)
         due = self._beats.due(now_s, clock_us)
+        if not clock_us:
+            due = [group for group in due if group.topic in host.records.timeless_topics]
         for group in due:
             host.publish(host.records.heartbeat(self.at(group, recv_ns), clock_us))
         if due:

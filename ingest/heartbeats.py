@@ -54,10 +54,12 @@ class Heartbeats:
             ring.groups = [g for g in ring.groups if g is not group]
 
     def due(self, now_s: float, clock_us: int) -> list[Group]:
-        """Whose turn it is; `clock_us` is the venue's time now."""
-        if self._from is None:
-            self._from = (now_s, clock_us)
-        from_s, from_us = self._from
-        progress_s = max(now_s - from_s, (clock_us - from_us) / 1e6)
+        """Whose turn it is; `clock_us` is the venue's time now, 0 while nothing has told it."""
+        from_s, from_us = self._from or (now_s, 0)
+        progress_s = now_s - from_s
+        if clock_us:
+            from_us = from_us or clock_us - int(progress_s * 1e6)
+            progress_s = max(progress_s, (clock_us - from_us) / 1e6)
+        self._from = (from_s, from_us)
         moved_s, self._progress_s = progress_s - self._progress_s, progress_s
         return [group for ring in self._rings.values() for group in ring.due(moved_s)]

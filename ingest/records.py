@@ -17,6 +17,10 @@ HEARTBEAT_PACES = {RAW_TRADE.name: 1, RAW_BOOK.name: 1, RAW_BBO.name: 5}
 full pace (candles close, stale books are told by them); quotes only so that whoever merges those of several venues can
 move its watermark on while one of them is silent."""
 
+TIMELESS = (RAW_BBO.name,)
+"""Where a heartbeat says something though no frame has told the venue's time (quotes of Binance spot carry none): that
+of its receipt, by which quotes are merged."""
+
 _FRAME: Header = ("kind", b"frame")
 _NO_CHANNEL: Header = ("channel", b"")
 
@@ -43,6 +47,7 @@ class Records:
         self._encode_typed = encoder("msgpack" if encoding == "msgpack" else "json")
         self.topics = tuple(dict.fromkeys(topic_name(self._prefix, topic) for topic in CHANNEL_TOPICS.values()))
         """Full names of all raw topics that channels are recorded in."""
+        self.timeless_topics = tuple(self._prefix + name for name in TIMELESS)
         self.heartbeat_paces = {self._prefix + name: pace for name, pace in HEARTBEAT_PACES.items()}
 
     def topic(self, channel: str) -> str:

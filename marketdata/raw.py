@@ -37,7 +37,8 @@ PATH_HEADER = "path"
 
 
 class HeartbeatValue(Struct, frozen=True):
-    """The venue's clock as ingest knew it: newest event time on that connection plus monotonic time since (us)."""
+    """The venue's clock as ingest knew it: newest event time on that connection plus monotonic time since (us); 0 in
+    raw.bbo while no frame has told it."""
 
     venue_time_us: int
 

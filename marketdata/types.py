@@ -397,9 +397,11 @@ class FeedStatus(Record, frozen=True, kw_only=True, tag="feed_status"):
 
 
 class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
-    """Time as data: the venue's clock as ingest knew it; watermarks move by this alone."""
+    """Time as data: the venue's clock as ingest knew it; watermarks move by this alone. (That of merged quotes moves by
+    `recv_time_ns`.)"""
 
     event_time_us: int
+    """0 in md.bbo where no frame of the connection has told it: quotes of Binance spot carry no time."""
     connection: str = ""
 
 

@@ -175,7 +175,7 @@ class Normaliser:
 
     def _on_heartbeat(self, feed: Feed, headers: raw.Headers, source: SourceRecord) -> Sequence[Output]:
         value = raw.heartbeat_decoder.decode(source.value)
-        feed.state.clock_us = value.venue_time_us
+        feed.state.clock_us = value.venue_time_us or feed.state.clock_us
         topic = TIMED.get(source.topic)
         if topic is None:
             return ()

@@ -154,6 +154,19 @@ def test_heartbeats_once_a_second_per_trade_and_book_key() -> None:
     assert abs(clock_us - (1_700_000_000_000_000 + (b.now_s - begin_s) * 1e6)) < 1_000_000
 
 
+def test_quotes_have_heartbeats_before_any_frame_tells_the_time() -> None:
+    b = Bench(TRADE, BBO)
+    b.ack()
+    b.tick(20.0)
+    clocks = [heartbeat_decoder.decode(r.value).venue_time_us for r in b.log.of("heartbeat")]
+    assert (b.log.kinds("raw.trade").count("heartbeat"), clocks) in ((0, [0] * 3), (0, [0] * 4))
+    b.take(frame(TRADE, 1_700_000_000_000))
+    b.tick(20.0)
+    clocks = [heartbeat_decoder.decode(r.value).venue_time_us for r in b.log.of("heartbeat")][len(clocks) :]
+    assert 22 <= len(clocks) <= 25, "no burst when the clock is known: 20 of the trades, 4 of the quotes"
+    assert min(clocks) >= 1_700_000_000_000_000
+
+
 def test_heartbeats_follow_a_recording_at_ten_times_the_speed() -> None:
     b = Bench(TRADE)
     b.ack()

@@ -315,3 +315,12 @@ def test_time_and_connections_travel_with_the_quotes(run: Runner) -> None:
     ]  # fmt: skip
     assert out[3][1].event_time_us == T_US + 5
     assert names(run(log.heartbeat(T_US + 6)._replace(topic="raw.kline"))) == [], "only where something waits for it"
+
+
+def test_a_heartbeat_that_knows_no_time_changes_nothing_but_the_watermark(run: Runner) -> None:
+    log = RawLog("raw.bbo", KEY)
+    quote = {"type": "bbo", "update_id": "", "bid_price": "1", "bid_quantity": "2", "ask_price": "", "ask_quantity": "",
+             "event_time_us": T_US + 3_600_000_000}  # fmt: skip
+    out = run(log.connected(["bbo"]), log.heartbeat(T_US), log.heartbeat(0))[-1:]
+    assert [record.event_time_us for _, record in out] == [0]
+    assert "md.dead_letter DeadLetter" in names(run(frame(log, "bbo", quote))), "ahead of the clock, still known"
