@@ -243,7 +243,7 @@ def test_a_book_is_renewed_on_its_connection() -> None:
     b.asked("sub")
     b.say(id=2, ok=["book:A"])
     assert b.asked("sub") == [["book:A"]]
-    assert b.log.kinds("raw.book") == ["connected", "frame:book"]  # the key stays carried
+    assert [kind for kind in b.log.kinds("raw.book") if kind != "heartbeat"] == ["connected", "frame:book"], "carried"
     assert ("renewed", ["book:A"]) in b.notes()
     assert not b.connection.renew_book("B", RECV_NS)
 
