@@ -243,7 +243,9 @@ class Feed(BaseModel):
     """A stream of the exchange as ingest last reported it."""
 
     channel: str
-    state: Literal["connected", "disconnected", "unknown"] = Field(description="unknown: nothing was reported yet")
+    state: Literal["connected", "disconnected", "polled", "unknown"] = Field(
+        description="polled: asked for by REST, there is no connection; unknown: nothing was reported yet"
+    )
     reason: str = ""
     since_ms: int | None = Field(None, description="Time since that report")
 

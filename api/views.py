@@ -155,22 +155,3 @@ def gaps_within(gaps: Iterable[models.Gap], klines: Sequence[models.Kline]) -> l
 def _version(candle: t.Kline | models.Kline) -> tuple[bool, int, int, str, int]:
     """Orders the versions of one candle as `marketdata.types.Kline` says; a back-filled trade raises the count only."""
     return candle.is_closed, candle.revision, len(candle.last_trade_id), candle.last_trade_id, candle.trade_count
-
-
-def feeds(records: dict[str, object], expected: Iterable[str], now_ms: int) -> list[models.Feed]:
-    """Every stream that was reported or is configured."""
-    found = []
-    for channel in dict.fromkeys((*expected, *records)):
-        record = records.get(channel)
-        if isinstance(record, t.FeedStatus):
-            found.append(
-                models.Feed(
-                    channel=channel,
-                    state=record.state,
-                    reason=record.reason,
-                    since_ms=age_ms(now_ms, record.recv_time_ns),
-                )
-            )
-        else:
-            found.append(models.Feed(channel=channel, state="unknown"))
-    return found

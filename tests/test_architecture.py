@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "processors": {"marketdata", "venues", "runtime"},
     "simulator": {"marketdata", "runtime"},  # shares no parsing with venues, so that no misreading passes on both sides
     "sinks": {"marketdata", "runtime"},
-    "api": {"marketdata", "runtime"},
+    "api": {"marketdata", "venues", "runtime"},
     "deploy": {"marketdata", "runtime"},
 }
 """Package -> the packages of ours it may import besides itself. Shells never import shells."""

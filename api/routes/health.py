@@ -13,6 +13,7 @@ from api import models, views
 from api.catalogue import Listed
 from api.context import Context
 from api.envelope import Envelope, ErrorInfo, StoreDown, now_ms, ok
+from api.feeds import feeds as feeds_of
 from api.metrics import STORE_UP
 from api.routes.deps import Ctx, Responses
 from api.stores import Latest
@@ -61,7 +62,7 @@ async def examine(context: Context) -> models.Health:
         except StoreDown as exc:
             redis = stores["redis"] = models.StoreHealth(state="down", error=exc.reason)
             problems.append(exc.message)
-    feeds = [feed for symbol in symbols for feed in symbol.feeds if feed.state != "unknown"]
+    feeds = [feed for symbol in symbols for feed in symbol.feeds if feed.state in ("connected", "disconnected")]
     lost = [feed for feed in feeds if feed.state == "disconnected"]
     problems += _summary(lost, len(feeds), symbols)
     if all(store.state == "down" for store in stores.values()):
@@ -91,7 +92,7 @@ async def _others(
 
 def judge(one: Listed, got: Latest, now: int, stale_ms: int, others: Collection[t.Record] = ()) -> models.SymbolHealth:
     """The state of one symbol from what Redis holds of it."""
-    feeds = views.feeds(dict(got.feeds), one.channels, now)
+    feeds = feeds_of(one.key, one.channels, got.feeds, now)
     records = [r for r in (got.trade, got.ticker, got.bbo, got.book, *others) if isinstance(r, t.Record)]
     ages = [age for r in records if (age := views.age_ms(now, r.recv_time_ns)) is not None]
     book = got.book if isinstance(got.book, t.BookRecord) else None

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import models, views
+from api import models
 from api.catalogue import Listed
 from api.envelope import Envelope, StoreDown, now_ms, ok
+from api.feeds import feeds as feeds_of
 from api.params import MarketQuery
 from api.routes.deps import BAD, UNKNOWN_EXCHANGE, Ctx
 from api.stores import Latest
@@ -57,7 +58,7 @@ async def symbols(context: Ctx, query: Annotated[MarketQuery, Query()]) -> Envel
             market=one.key.market,
             symbol=one.key.symbol,
             instrument=one.instrument,
-            feeds=views.feeds(dict(got.feeds) if got else {}, one.channels, now),
+            feeds=feeds_of(one.key, one.channels, got.feeds if got else {}, now),
         )
         for one, got in zip(listed, latest, strict=True)
     ]
