@@ -147,8 +147,9 @@ class CandleLevels:
     # --- what is missing ----------------------------------------------------------------------------
 
     def touch(self, gap_id: str, from_us: int, to_us: int) -> None:
-        """Mark all candles that a gap touches."""
+        """Mark all candles that a gap touches. The times may be in either order: ids need not grow as times do."""
         self.fold()
+        from_us, to_us = min(from_us, to_us), max(from_us, to_us)
         if not self.started:
             self.start(to_us // 1000)
         for level in self.levels:

@@ -196,6 +196,8 @@ class KlineMachine:
             if self._source is None:
                 self._source = "trade" if status.channel == "trade" else "agg_trade"
             if status.channel == self._source:
+                if not self._connections and self._candles.chain_from_us is not None:
+                    self._proven = False  # nothing told how long the connection before it lasted
                 self._connections.add(status.connection)
             return ()
         if status.channel != self._source:

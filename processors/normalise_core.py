@@ -214,9 +214,10 @@ class Normaliser:
         out: list[Output] = []
         for name in channels_of(value.channels, source.topic) or list(feed.state.channels):
             channel = feed.channel(name)
-            if headers.conn not in channel.connections:
-                continue
-            channel.connections.remove(headers.conn)
+            if headers.conn in channel.connections:
+                channel.connections.remove(headers.conn)
+            elif channel.connections or channel.was_closed:
+                continue  # else the log begins in the middle of this connection
             channel.was_closed = not channel.connections
             out += self._status(feed, headers, source, name, "disconnected", value.reason, headers.conn)
         return out

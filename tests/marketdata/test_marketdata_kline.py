@@ -7,6 +7,7 @@ from collections import defaultdict
 from decimal import Decimal, localcontext
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +204,18 @@ def test_a_disconnect_that_lost_trades_names_the_gap() -> None:
     assert [(at(k), k.reasons, k.gaps) for k in revised if at(k) >= 0] == [
         (n, ["gap"], ["trade:3-4"]) for n in range(3)
     ]
+
+
+def test_a_gap_whose_ends_are_out_of_order_touches_both_minutes() -> None:
+    missing = gap(4, 7, 60_010, 59_990)  # the trade after it is of an earlier time than the one before it
+    out = run(trade(2, -1), trade(3, 60_010), missing, trade(8, 59_990), beat(130 * S))
+    assert [(at(k), k.gaps) for k in closed(out)][1:] == [(0, ["trade:4-7"]), (1, ["trade:4-7"])]
+
+
+@pytest.mark.parametrize("told", [[], [status("disconnected")]])
+def test_a_log_that_begins_in_the_middle_of_a_connection_proves_nothing_after_it(told: list[AnyRecord]) -> None:
+    out = run(trade(1, -1), trade(2, 10), beat(5 * S), *told, status("connected", "b"), beat(130 * S))
+    assert [(at(k), k.reasons) for k in closed(out)][1:] == [(0, ["disconnected"]), (1, ["disconnected"])]
 
 
 def test_a_rotation_proves_nothing_missing() -> None:

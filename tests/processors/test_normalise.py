@@ -114,6 +114,17 @@ def test_connection_records_travel_with_the_trades(run: Runner) -> None:
     assert out[3][1].event_time_us == 5
 
 
+def test_the_end_of_a_connection_the_log_begins_in_the_middle_of_is_told_once(run: Runner) -> None:
+    log = RawLog()
+    out = run(
+        log.frame("trade", trade_frame(1)), log.disconnected(["trade"]), log.disconnected(["trade"]),
+        log.connected(["trade"], "c2", "reconnect"), log.frame("trade", trade_frame(5, T + 9)),
+    )  # fmt: skip
+    statuses = [(r.state, r.connection) for topic, r in out if topic == "md.trade" and isinstance(r, FeedStatus)]
+    assert statuses == [("disconnected", "c1"), ("connected", "c2")]
+    assert [r.reason for topic, r in out if topic == "md.gap"] == ["disconnected"]
+
+
 @pytest.mark.parametrize(
     ("how", "reason"),
     [("closed", "disconnected"), ("killed", "capture_restarted"), ("restarted", "capture_restarted")],
