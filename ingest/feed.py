@@ -128,6 +128,7 @@ class Feed:
         self._rotate_at_s = 0.0
         self._not_before_s = 0.0  # after a failed replacement
         self._stopping = ""
+        self._opening: asyncio.Task[Wire] | None = None
         self._wake = asyncio.Event()
 
     # --- what the market asks ---
@@ -178,6 +179,8 @@ class Feed:
         """End what is open for good; `run` returns."""
         self._stopping = reason
         self.close(reason)
+        if self._opening is not None:  # a venue that does not answer must not hold up the end
+            self._opening.cancel()
         self._wake.set()
 
     def tick(self, now_s: float, recv_ns: int) -> None:
@@ -290,8 +293,13 @@ class Feed:
         streams = list(self.group.streams.values())
         url = host.protocol.connection_url(around.ws_url, streams)
         around.attempts.take(time.monotonic())
+        self._opening = asyncio.create_task(open_wire(url, around.proxy, around.settings.connect_timeout_s))
         try:
-            wire = await open_wire(url, around.proxy, around.settings.connect_timeout_s)
+            wire = await self._opening
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            return None
         except ConnectError as exc:
             host.metrics.count("connect_failures", *host.market)
             delay_s = max(self._backoff.next_delay_s(), self._ordered_wait_s(exc))

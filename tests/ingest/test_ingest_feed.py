@@ -63,7 +63,11 @@ class Run:
 
 @contextlib.asynccontextmanager
 async def running(
-    venue: FakeVenue, proxy: str | None = None, may_connect: Callable[[], bool] = lambda: True, **limits: Any
+    venue: FakeVenue,
+    proxy: str | None = None,
+    may_connect: Callable[[], bool] = lambda: True,
+    settings: Ingest = SETTINGS,
+    **limits: Any,
 ) -> AsyncIterator[Run]:
     log = Log()
     holder: list[Feed] = []
@@ -73,7 +77,7 @@ async def running(
         protocol=Protocol(**limits),
     )
     numbers = itertools.count(1)
-    around = Around(venue.url, proxy, SETTINGS, Attempts(300), lambda: f"pod-1-{next(numbers)}", may_connect)
+    around = Around(venue.url, proxy, settings, Attempts(300), lambda: f"pod-1-{next(numbers)}", may_connect)
     feed = Feed(Group(1, "", {s.name: s for s in streams(TRADE, BOOK)}), host, around)
     holder.append(feed)
     task = asyncio.create_task(feed.run())
@@ -141,6 +145,23 @@ def test_keeps_trying_while_the_venue_is_away() -> None:
             venue.port = port
             async with venue.run():
                 await until(lambda: run.frames() > 0)
+
+    drive(test)
+
+
+def test_a_venue_that_does_not_answer_holds_up_no_stop() -> None:
+    knocked = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        knocked.set()
+        await reader.read()
+
+    async def test() -> None:
+        venue = FakeVenue()
+        patient = Ingest(connect_timeout_s=600.0)
+        async with tcp_server(mute) as venue.port, running(venue, settings=patient):  # it gives the stop 10 s
+            await asyncio.wait_for(knocked.wait(), 20)
 
     drive(test)
 
