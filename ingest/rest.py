@@ -21,6 +21,8 @@ WAIT_S_MAX = 30.0
 """The budget is looked at again at least this often while it allows nothing."""
 COUNT_DIGITS_MAX = 15
 JITTER = 0.2
+REPLY_TIMEOUTS = 3.0
+"""A reply that comes in dribbles is given up after so many timeouts: it must not keep others waiting for ever."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Rest:
         self._metrics = metrics
         self._market = market
         self._base_url = base_url.rstrip("/")
+        self._reply_s_max = REPLY_TIMEOUTS * timeout_s
         self._client = httpx.AsyncClient(
             proxy=proxy,
             verify=base_url.startswith("https"),  # no TLS context where there is no TLS; plain http is the simulator
@@ -94,7 +97,8 @@ class Rest:
     async def get(self, request: Request) -> Answer:
         """One call that is paid already; never raises on the network's or the venue's account."""
         try:
-            reply = await self._client.get(self._base_url + request.path, params=dict(request.query))
+            async with asyncio.timeout(self._reply_s_max):
+                reply = await self._client.get(self._base_url + request.path, params=dict(request.query))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             events.rest_failed(".".join(self._market), request.path, f"{type(exc).__name__}: {exc}")
             return Answer(0, b"", time.time_ns(), f"{type(exc).__name__}: {exc}")

@@ -88,7 +88,9 @@ class Ingest(Section):
         pattern=r"^[a-zA-Z0-9._-]+$",
         description="Name of the public address this pod is seen under: pods of one name share the REST budgets",
     )
-    rest_timeout_s: float = 10.0
+    rest_timeout_s: float = Field(
+        10.0, description="A REST request fails that brings nothing for this long, or takes three times as long in all"
+    )
 
     @model_validator(mode="after")
     def _shard_exists(self) -> Self:

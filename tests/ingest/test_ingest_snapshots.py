@@ -303,6 +303,29 @@ def test_no_reply_is_retried() -> None:
     drive(test)
 
 
+def test_a_reply_in_dribbles_is_given_up() -> None:
+    async def dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async def test() -> None:
+        protocol = BinanceSpotProtocol()
+        pools = Pools(LocalLedger(protocol.limits.rest_pools, 1.0))
+        async with tcp_server(dribble) as port:
+            url = f"http://127.0.0.1:{port}"
+            rest = Rest(url, protocol, pools, Metrics(), ("binance", "spot"), None, 0.5)
+            async with asyncio.timeout(20):
+                answer = await rest.get(Request("/api/v3/time", {}, 1))
+            assert (answer.status, answer.ok) == (0, False)
+            await rest.close()
+
+    drive(test)
+
+
 def test_metadata_is_written_once_per_topic_and_at_each_change() -> None:
     async def test() -> None:
         async with running() as run:
