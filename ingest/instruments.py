@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 
 from ingest.metrics import Metrics, events
 from ingest.pacing import Backoff
@@ -53,6 +54,7 @@ class Instruments:
         self._poked = asyncio.Event()
         self._retry = Backoff(RETRY_S, RETRY_S_MAX, random.random)
         self._asked_s = -1e9
+        self._answered = False
         self._spacing_s = POKE_INTERVAL_S
         self._gone: frozenset[str] = frozenset()
         self.asked_once = False
@@ -96,16 +98,24 @@ class Instruments:
                     self._publish(self._records.instrument(place, metadata))
                     self._metrics.count("instrument_changes", self._records.exchange, self._records.market)
 
-    async def refresh(self) -> bool:
-        """Ask the venue once and write what is new. False when it did not answer; `run` then asks again."""
+    async def refresh(self, since_s: float = inf) -> bool:
+        """Ask the venue once and write what is new; where someone else did since `since_s`, that counts. False when it
+        did not answer; `run` then asks again."""
         async with self._lock:
+            if self._asked_s >= since_s:
+                return self._answered
             self._poked.clear()
-            listing = await self._ask()
-            self._asked_s = time.monotonic()
+            self._answered, listing = False, None
+            try:
+                listing = await self._ask()
+            finally:
+                self._asked_s = time.monotonic()
+                if listing is None:  # also where the asker could not wait for the answer
+                    self._poked.set()
             if listing is None:
                 self._spacing_s = self._retry.next_delay_s()
-                self._poked.set()
                 return False
+            self._answered = True
             self._retry.reset()
             self._spacing_s = POKE_INTERVAL_S
             self._known.update((s, listing[s]) for s in self._topics if s in listing)
@@ -136,7 +146,7 @@ class Instruments:
         """Metadata of all captured symbols, asking again until `timeout_s`. False: capture begins without."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not await self.refresh():
+                while not await self.refresh(time.monotonic()):
                     await asyncio.sleep(min(RETRY_S, timeout_s / 4))
         except TimeoutError:
             return False

@@ -68,7 +68,6 @@ class Market:
         self._groups: list[StreamGroup] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._services: set[asyncio.Task[None]] = set()
-        self._changes = asyncio.Lock()
         self._stopping = False
         self._market_streams: list[Stream] | None = None
         protocol, next_conn, publish = venue.protocol, around.next_conn, around.publish
@@ -116,19 +115,18 @@ class Market:
         A symbol the venue has no channel for is refused as a whole, with a log record. Metadata are waited for, but
         not for ever: then what can be understood without them begins.
         """
-        async with self._changes:
-            for symbol, channels in changes.items():
-                try:
-                    recorded = self.wishes.set(symbol, tuple(channels))
-                except ConfigError as exc:
-                    events.bad_control("subscription", f"{'.'.join(self.name)}.{symbol}", str(exc))
-                    continue
-                self.instruments.want(symbol, () if recorded <= INDEX_CHANNELS else recorded)
-            unknown = any(symbol in changes for symbol in self.instruments.missing)
-            wait_s = self._settings.instruments_wait_s
-            if unknown and not await self.instruments.first(wait_s):
-                events.no_metadata(".".join(self.name), wait_s)
-            self._settle(changes)
+        for symbol, channels in changes.items():
+            try:
+                recorded = self.wishes.set(symbol, tuple(channels))
+            except ConfigError as exc:
+                events.bad_control("subscription", f"{'.'.join(self.name)}.{symbol}", str(exc))
+                continue
+            self.instruments.want(symbol, () if recorded <= INDEX_CHANNELS else recorded)
+        unknown = any(symbol in changes for symbol in self.instruments.missing)
+        wait_s = self._settings.instruments_wait_s
+        if unknown and not await self.instruments.first(wait_s):
+            events.no_metadata(".".join(self.name), wait_s)
+        self._settle(changes)
 
     def _on_listing(self, listing: Listing) -> None:
         """Metadata came: what waited for them can begin, and the rules may select other symbols."""

@@ -46,6 +46,8 @@ class ToyServer:
         self.asked: list[str] = []
         self.instead: list[tuple[str, int, bytes]] = []
         """(path, status, body) to answer with once."""
+        self.silent: set[str] = set()
+        """Paths whose answers wait until they are taken out of here."""
         self.ws_url = self.rest_url = ""
 
     @contextlib.asynccontextmanager
@@ -118,6 +120,8 @@ class ToyServer:
         while head := await reader.readuntil(b"\r\n\r\n"):
             target = head.split(b" ", 2)[1].decode()
             self.asked.append(target)
+            while urlsplit(target).path in self.silent:
+                await asyncio.sleep(0.01)
             status, body = 200, self._body(target)
             for entry in self.instead:
                 if entry[0] == urlsplit(target).path:

@@ -105,6 +105,44 @@ def test_a_symbol_that_joins_while_rest_is_away_begins_when_it_is_back(monkeypat
     drive(test)
 
 
+def test_metadata_that_nobody_could_wait_for_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.instruments.POKE_INTERVAL_S", 0.3)
+
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN}
+        server.silent = {"/instruments"}
+        async with server.run(), capturing(server, toy_venue(unit_channels=UNITS)) as run:
+            await run.market.apply({"A": ["trade"]})
+            assert run.market.wishes.held == {"A"}
+            server.silent.clear()
+            await until(lambda: "frame:trade" in run.kinds("raw.trade", "A"))
+
+    drive(test)
+
+
+def test_a_wish_that_waits_for_metadata_holds_up_no_other() -> None:
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN, "B": OPEN, "C": OPEN}
+        patient = {"instruments_wait_s": 600.0}
+        async with server.run(), capturing(server, toy_venue(unit_channels=UNITS), patient) as run:
+            await run.market.apply({"A": ["trade", "ticker"]})
+            await until(lambda: "frame:trade" in run.kinds("raw.trade", "A"))
+            server.silent = {"/instruments"}
+            waiting = [asyncio.create_task(run.market.apply({symbol: ["trade"]})) for symbol in ("B", "C")]
+            await until(lambda: server.asked.count("/instruments") == 2)
+            async with asyncio.timeout(20):
+                await run.market.apply({"A": ["ticker"]})
+            await until(lambda: run.kinds("raw.trade", "A")[-1] == "disconnected")
+            server.silent.clear()
+            await asyncio.gather(*waiting)
+            await until(lambda: all("frame:trade" in run.kinds("raw.trade", s) for s in ("B", "C")))
+            assert server.asked.count("/instruments") == 2  # one answer serves all that wait
+
+    drive(test)
+
+
 def test_metadata_may_come_in_parts() -> None:
     class Parts(ToyProtocol):
         def instruments_requests(self) -> list[Request]:
