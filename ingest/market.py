@@ -79,7 +79,9 @@ class Market:
         self.books = Books(venue, self.rest, records, publish, metrics, settings, self)
         self.instruments = Instruments(protocol, self.rest, records, publish, metrics, next_conn(), self._on_listing)
         self.polls = Polls(protocol, self.rest, records, publish, metrics, next_conn(), around.may_connect)
-        self._selector = Selector(venue, market, self.rest, around.on_selected, around.selected_before)
+        self._selector = Selector(
+            venue, market, self.rest, around.on_selected, around.selected_before, self.instruments.poke
+        )
         self._around = Around(market.ws_url, ws_proxy, settings, attempts, next_conn, around.may_connect)
         self._host = Host(
             protocol=protocol,

@@ -238,6 +238,11 @@ class Events:
             joined_count=len(joined), left_count=len(left),
         )  # fmt: skip
 
+    def nothing_tradable(self, market: str) -> None:
+        self._now_and_then(
+            logging.WARNING, "the venue lists nothing to trade: the selection stays", market, market=market
+        )
+
     def book_recovery(self, market: str, symbol: str, way: str, conn: str) -> None:
         self._now_and_then(
             logging.WARNING, "a book is brought back", market + way, market=market, symbol=symbol, way=way, conn=conn

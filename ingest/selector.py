@@ -9,13 +9,15 @@ from decimal import Decimal
 
 from ingest.instruments import Listing
 from ingest.metrics import events
-from ingest.rest import Rest
+from ingest.rest import Rest, jittered
 from ingest.selection import Listed, select, turnovers
 from marketdata.errors import BadData
 from runtime.config.ingest import MarketConfig
 from venues.contract import Context, Venue
 
 RETRY_S = 5.0
+NOTHING_RETRY_S = 60.0
+"""A venue with nothing to trade is asked again after this: it is in maintenance, and its end is not always told."""
 PARSED_AT_ONCE = 50
 """Instruments looked at before the event loop has another turn."""
 
@@ -24,7 +26,7 @@ MarketName = tuple[str, str]
 
 class Selector:
     """Of one market. `on_selected` gets the channels of every selected symbol, whenever they may have changed;
-    `before` tells what was selected until now."""
+    `before` tells what was selected until now. `ask_again` has the venue list its symbols soon."""
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class Selector:
         rest: Rest,
         on_selected: Callable[[MarketName, Mapping[str, tuple[str, ...]]], None],
         before: Callable[[MarketName], Iterable[str]],
+        ask_again: Callable[[], None],
     ) -> None:
         self._venue = venue
         self._name = (venue.exchange, venue.market)
@@ -41,6 +44,7 @@ class Selector:
         self._rest = rest
         self._on_selected = on_selected
         self._before = before
+        self._ask_again = ask_again
         self._listing: Listing | None = None
         self._news = asyncio.Event()
 
@@ -64,6 +68,11 @@ class Selector:
                 continue
             listed = await self._tradable(listing)
             del listing  # megabytes, at some venues
+            if not listed:  # what was selected stays: all of it would have to come back
+                events.nothing_tradable(".".join(self._name))
+                await asyncio.sleep(jittered(NOTHING_RETRY_S))
+                self._ask_again()
+                continue
             while (turnover := await self._turnovers()) is None:
                 await asyncio.sleep(RETRY_S * (0.8 + 0.4 * random.random()))
             before = set(self._before(self._name))
@@ -86,7 +95,7 @@ class Selector:
         return out
 
     async def _turnovers(self) -> dict[str, Decimal] | None:
-        """By symbol; nothing where no rule needs them; None when the venue did not tell."""
+        """By symbol; nothing where no rule needs them; None when the venue did not tell, or of no symbol."""
         request = self._venue.protocol.volume_request()
         if request is None or all(rule.top is None for rule in self._rules):
             return {}
@@ -94,7 +103,7 @@ class Selector:
         if not answer.ok:
             return None
         try:
-            return turnovers(self._venue.protocol.volume_reply(answer.body))
+            return turnovers(self._venue.protocol.volume_reply(answer.body)) or None
         except BadData as exc:
             events.rest_failed(".".join(self._name), "turnovers", exc.detail)
             return None

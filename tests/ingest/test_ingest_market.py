@@ -324,6 +324,33 @@ def test_rules_follow_the_venues_list(monkeypatch: pytest.MonkeyPatch) -> None:
     drive(test)
 
 
+def test_a_selection_stays_while_a_venue_has_nothing_to_trade(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.instruments.POKE_INTERVAL_S", 0.1)
+    monkeypatch.setattr("ingest.selector.NOTHING_RETRY_S", 0.1)
+    monkeypatch.setattr("ingest.selector.RETRY_S", 0.1)
+
+    async def test() -> None:
+        server = ToyServer()
+        server.listing = {"A": OPEN, "B": OPEN, "C": OPEN}
+        server.volumes = {"A": 1, "B": 2, "C": 9}
+        async with server.run(), capturing(server, toy_venue(), select=[{"top": 1}], channels=["trade"]) as run:
+            await until(lambda: run.selected == [{"C": ("trade",)}], what="the first selection")
+            await run.market.apply(run.selected[-1])
+            await until(lambda: "frame:trade" in run.kinds("raw.trade", "C"))
+            server.listing = {symbol: {"status": "halted"} for symbol in server.listing}
+            before = server.asked.count("/instruments")
+            await server.say(listed="maintenance")
+            await until(lambda: server.asked.count("/instruments") > before + 2)
+            server.listing, server.volumes = dict.fromkeys("ABC", OPEN), {}
+            before = server.asked.count("/volumes")
+            await until(lambda: server.asked.count("/volumes") > before + 2)
+            assert all(selected == {"C": ("trade",)} for selected in run.selected)
+            server.volumes = {"A": 9, "B": 8, "C": 1}
+            await until(lambda: run.selected[-1] == {"A": ("trade",)}, what="the selection after it")
+
+    drive(test)
+
+
 @pytest.mark.parametrize("way", [BookRecovery.RESUBSCRIBE, BookRecovery.REQUEST])
 def test_a_gap_is_mended_through_the_stream(way: BookRecovery) -> None:
     async def test() -> None:
