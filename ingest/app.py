@@ -308,7 +308,8 @@ class App:
                 events.torn_spill(self._spill.torn, self._spill.torn_bytes)
 
     def _mind_room(self) -> None:
-        """At the spill's bound stop receiving: what is missed then is told by `disconnected` and the ids."""
+        """At the spill's bound stop receiving: what is missed then is told by `disconnected` and the ids. Where the disk
+        refused, records of ours may be lost too: the next connections write theirs anew, and so do the metadata."""
         if not self._paused and self.producer.full:
             self._paused = True
             events.no_room(self._spill.size_bytes)
@@ -317,6 +318,8 @@ class App:
         elif self._paused and self.producer.roomy:
             self._paused = False
             events.room_again()
+            for market in self.markets.values():
+                market.instruments.write_again()
 
     # --- surfaces ---
 

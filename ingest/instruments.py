@@ -98,6 +98,11 @@ class Instruments:
                     self._publish(self._records.instrument(place, metadata))
                     self._metrics.count("instrument_changes", self._records.exchange, self._records.market)
 
+    def write_again(self) -> None:
+        """Write all that is known once more: some of it may have been lost."""
+        self._written.clear()
+        self.write()
+
     async def refresh(self, since_s: float = inf) -> bool:
         """Ask the venue once and write what is new; where someone else did since `since_s`, that counts. False when it
         did not answer; `run` then asks again."""

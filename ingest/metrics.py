@@ -301,7 +301,7 @@ class Events:
         self._say(logging.ERROR, "records are lost: the spill cannot be written", records=records, error=error)
 
     def no_room(self, size_bytes: int) -> None:
-        self._say(logging.ERROR, "the spill is full: connections are closed", spill_bytes=size_bytes)
+        self._say(logging.ERROR, "the spill takes no more: connections are closed", spill_bytes=size_bytes)
 
     def room_again(self) -> None:
         self._say(logging.INFO, "the spill has room again: connections are opened")

@@ -5,7 +5,7 @@ or a record came back undelivered, everything goes to the spill instead until th
 overtakes an older one. Only one event loop uses this object; the client's own threads do the sending.
 
 The client never gives a record up by time (`message.timeout.ms` 0): its queue is bounded by count and bytes, what does
-not fit waits on disk, and at the disk's bound the caller closes its connections (`full`).
+not fit waits on disk, and at the disk's bound, or when the disk refuses, the caller closes its connections (`full`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ DRAIN_AT_ONCE = 1000
 DRAIN_QUEUE_MAX = 5000
 """Spilled records in the client's queue: a crash repeats at most these and one segment."""
 RECOVERY_DELAY_S_MAX = 30.0
+DISK_RETRY_S = 5.0
+"""A disk that refused a record is tried again after this, with new connections."""
 
 Report = Callable[[KafkaError | None, Message], None]
 
@@ -77,6 +79,8 @@ class RawProducer:
         self._delivered_seen = 0
         self._progress_s = 0.0
         self._stalled = False
+        self._disk_refuses = False
+        self._disk_retry_at_s = 0.0
 
     # --- what callers see ---
 
@@ -97,12 +101,12 @@ class RawProducer:
 
     @property
     def full(self) -> bool:
-        """The spill is at its bound: stop receiving until `roomy`."""
-        return self._spill.full
+        """The spill is at its bound, or cannot be written (what came then is lost): stop receiving until `roomy`."""
+        return self._spill.full or self._disk_refuses
 
     @property
     def roomy(self) -> bool:
-        return self._spill.size_bytes < 0.8 * self._spill.bytes_max
+        return self._spill.size_bytes < 0.8 * self._spill.bytes_max and not self._disk_refuses
 
     def publish(self, record: Record) -> None:
         """Take a record. Never blocks and never raises on Kafka's account."""
@@ -131,6 +135,7 @@ class RawProducer:
             self._held = False
         if not (self._direct or self._held or self._stalled):
             self._drain()
+        self._mind_disk(now_s)
 
     def close(self, timeout_s: float) -> None:
         """Send what can be sent within `timeout_s`; the rest stays in the spill for the next start."""
@@ -193,9 +198,15 @@ class RawProducer:
             self._spill.append(record)
         except OSError as exc:
             self._tally.lost += 1
+            self._disk_refuses, self._disk_retry_at_s = True, 0.0
             events.lost(record.topic, record.key, str(exc))
         else:
             self._tally.spilled += 1
+
+    def _mind_disk(self, now_s: float) -> None:
+        if self._disk_refuses:
+            self._disk_retry_at_s = self._disk_retry_at_s or now_s + DISK_RETRY_S
+            self._disk_refuses = now_s < self._disk_retry_at_s
 
     def _spill_from_now(self, reason: str) -> None:
         if self._direct:

@@ -66,7 +66,9 @@ class Ingest(Section):
     queue_frames_max: int = Field(50_000, description="Frames waiting for the Kafka client before they spill to disk")
     queue_bytes_max: int = Field(32 * 1024**2, description="The same bound in bytes")
     stall_after_s: float = Field(2.0, description="Nothing delivered for this long while frames wait: spill to disk")
-    spill_bytes_max: int = Field(2 * 1024**3, description="Spill file bound; beyond it connections are closed")
+    spill_bytes_max: int = Field(
+        2 * 1024**3, description="Spill file bound; beyond it, or where the disk refuses, connections are closed"
+    )
     spill_segment_bytes: int = Field(8 * 1024**2, description="A new spill file is begun at this size")
     spill_dir: str = ".marketprism/spill"
     stop_timeout_s: float = Field(5.0, description="How long SIGTERM waits for Kafka before the rest is spilled")

@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingest.metrics import ProducerTally
-from ingest.producer import RawProducer
+from ingest.producer import DISK_RETRY_S, RawProducer
 from ingest.records import Record
 from ingest.spill import Spill
 
@@ -102,6 +104,35 @@ def test_restarts_without_kafka_repeat_and_lose_nothing(tmp_path: Path) -> None:
                 run.tick()
         run.producer.close(0.1)
     assert waiting(tmp_path) == list(range(n))
+
+
+def test_a_disk_that_refuses_stops_receiving_until_it_is_worth_a_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    run = Run(tmp_path)
+    run.producer.publish(record(0))
+    with monkeypatch.context() as disk:
+        disk.setattr("os.write", refuse)
+        run.producer.publish(record(1))
+        assert run.tally.lost == 1
+        assert run.producer.full
+        for _ in range(10):
+            run.tick(DISK_RETRY_S / 10)
+        run.producer.publish(record(2))  # the disk still refuses
+        assert run.tally.lost == 2
+    for _ in range(10):
+        run.tick(DISK_RETRY_S / 10)
+        assert run.producer.full
+        assert not run.producer.roomy
+    run.tick(DISK_RETRY_S / 10)
+    assert run.producer.roomy
+    assert not run.producer.full
+    run.producer.publish(record(3))
+    run.producer.close(0.1)
+    assert waiting(tmp_path) == [0, 3]
 
 
 def test_what_kafka_never_takes_is_handed_back(tmp_path: Path) -> None:

@@ -347,6 +347,8 @@ def test_metadata_is_written_once_per_topic_and_at_each_change() -> None:
             run.instruments.write()
             assert run.log.of("instrument")[-1].topic == "raw.bbo"
             assert len(run.log.of("instrument")) == 5
+            run.instruments.write_again()
+            assert sorted(r.topic for r in run.log.of("instrument")[5:]) == ["raw.bbo", "raw.book", "raw.trade"]
 
     drive(test)
 
