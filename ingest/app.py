@@ -111,11 +111,13 @@ class App:
             self._apply_at.cancel()
         for task in self._background:
             task.cancel()
-        await asyncio.gather(*(market.stop() for market in self.markets.values()))
-        ticking.cancel()
-        control.stop()
-        await self._addresses.close()
-        self.producer.close(self._config.ingest.stop_timeout_s)
+        try:
+            await asyncio.gather(*(market.stop() for market in self.markets.values()))
+            ticking.cancel()
+            control.stop()
+            await self._addresses.close()
+        finally:  # whatever failed: what Kafka has not got must be on disk
+            self.producer.close(self._config.ingest.stop_timeout_s)
         events.stopped(self.metrics.producer.delivered, self._spill.size_bytes)
 
     def _watch_stop(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -308,8 +310,8 @@ class App:
                 events.torn_spill(self._spill.torn, self._spill.torn_bytes)
 
     def _mind_room(self) -> None:
-        """At the spill's bound stop receiving: what is missed then is told by `disconnected` and the ids. Where the disk
-        refused, records of ours may be lost too: the next connections write theirs anew, and so do the metadata."""
+        """At the spill's bound stop receiving: what is missed then is told by `disconnected` and the ids. Where the
+        disk refused, records of ours may be lost too: connections write theirs anew, and so do the metadata."""
         if not self._paused and self.producer.full:
             self._paused = True
             events.no_room(self._spill.size_bytes)
