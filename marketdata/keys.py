@@ -22,8 +22,11 @@ class Key(NamedTuple):
 
 
 def parse_key(key: bytes | str) -> Key:
-    """The parts of a Kafka key. Raises UnparsableFrame when it has fewer than three."""
-    text = key.decode() if isinstance(key, bytes) else key
+    """The parts of a Kafka key. Raises UnparsableFrame when it has fewer than three, or is no text."""
+    try:
+        text = key.decode() if isinstance(key, bytes) else key
+    except UnicodeDecodeError:
+        raise UnparsableFrame(f"key {key!r} is not UTF-8") from None
     parts = text.split(".", 2)
     if len(parts) != 3 or not all(parts):
         raise UnparsableFrame(f"key {text!r} is not exchange.market.symbol")

@@ -39,6 +39,8 @@ S = TypeVar("S")
 
 SOURCE_HEADER = "src"
 """On every output: `source topic:partition:offset:index of the output`."""
+OURS = "md."
+"""Topics that only processors write to."""
 INDEX_BITS = 20
 POLL_TIMEOUT_S = 0.25
 MERGED_POLL_TIMEOUT_S = 0.02
@@ -309,12 +311,18 @@ def repeats(entry: Entry[Any], source: SourceRecord) -> bool:
     """True for a record that an application before us published a second time, after a crash of its own.
 
     Records of a key that come from one partition of one source topic are in order, so a `src` at or below the last one
-    of that partition is a repeat.
+    of that partition is a repeat. What processors did not write (a consumer's request, a raw record) may have a header
+    of that name that means something else.
     """
+    if not source.topic.startswith(OURS):
+        return False
     for name, value in source.headers:
         if name == SOURCE_HEADER:
-            origin, offset, index = value.decode().rsplit(":", 2)
-            at = int(offset) << INDEX_BITS | int(index)
+            try:
+                origin, offset, index = value.decode().rsplit(":", 2)
+                at = int(offset) << INDEX_BITS | int(index)
+            except (ValueError, AttributeError):  # not ours either
+                return False
             slot = f"{source.topic}<{origin}"
             if at <= entry.applied.get(slot, -1):
                 return True

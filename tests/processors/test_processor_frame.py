@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -15,6 +15,7 @@ from quixstreams.models.messagecontext import MessageContext
 from marketdata import topics
 from marketdata.codec import decode, payload_text
 from marketdata.errors import BadData, InvariantError
+from marketdata.keys import parse_key
 from marketdata.types import DeadLetter
 from processors.app import Stage, stepper
 from processors.cached_state import CachedState
@@ -56,10 +57,8 @@ class Sum:
         self.total = total
 
 
-def cache(**more: Any) -> CachedState[Sum]:
-    return CachedState(
-        new=lambda _key: Sum(), load=lambda _key, blob: Sum(int(blob)), dump=lambda s: b"%d" % s.total, **more
-    )
+def cache(new: Callable[[bytes], Sum] = lambda _key: Sum(), **more: Any) -> CachedState[Sum]:
+    return CachedState(new=new, load=lambda _key, blob: Sum(int(blob)), dump=lambda s: b"%d" % s.total, **more)
 
 
 def add(state: Sum, source: SourceRecord) -> Sequence[Output]:
@@ -74,12 +73,17 @@ def add(state: Sum, source: SourceRecord) -> Sequence[Output]:
 class App:
     """The frame's step with a store per key, as quixstreams would run it."""
 
-    def __init__(self, store: Store | None = None, topic: topics.Topic = topics.RAW_TRADE) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        topic: topics.Topic = topics.RAW_TRADE,
+        new: Callable[[bytes], Sum] = lambda _key: Sum(),
+    ) -> None:
         self.metrics = Metrics("test", registry=None)
-        self.cache = cache()
+        self.cache = cache(new=new)
         self.store = store or Store()
         self._topic = topic
-        stage = Stage((topic,), add, lambda _key: Sum(), lambda _key, blob: Sum(int(blob)), lambda s: b"%d" % s.total)
+        stage = Stage((topic,), add, new, lambda _key, blob: Sum(int(blob)), lambda s: b"%d" % s.total)
         self._step = stepper(stage, self.cache, self.metrics, {f"sim.{topic.name}": topic.name})
 
     def give(self, offset: int, value: bytes, key: bytes = KEY, headers: Any = None) -> list[tuple[Output, Any]]:
@@ -150,6 +154,29 @@ def test_records_published_twice_before_us_are_skipped() -> None:
     assert values(app.give(16, b"8", headers=[("src", b"raw.trade:0:71:1")]))[0] == b"15"
     app.checkpoint()
     assert App(app.store, topics.MD_TRADE).give(17, b"8", headers=[("src", b"raw.trade:0:71:1")]) == []
+
+
+@pytest.mark.parametrize("src", [b"orders", b"a:b:c", b"\xff", None])
+@pytest.mark.parametrize("topic", [topics.MD_TRADE, topics.CONTROL_BOOK_REQUEST])
+def test_a_header_of_somebody_elses_does_not_stop_the_loop(topic: topics.Topic, src: bytes | None) -> None:
+    app = App(topic=topic)
+    out = [values(app.give(offset, b"1", headers=[("src", src)]))[0] for offset in (1, 2)]
+    assert out == [b"1", b"2"]
+
+
+def test_requests_of_one_consumer_are_no_repeats() -> None:
+    app = App(topic=topics.CONTROL_BOOK_REQUEST)
+    assert [len(app.give(offset, b"1", headers=[("src", b"desk:0:7:0")])) for offset in (1, 2)] == [2, 2]
+
+
+@pytest.mark.parametrize("key", [b"\xff.spot.X", b"nonsense", b"a..b"])
+def test_a_key_that_names_no_stream_is_a_dead_letter(key: bytes) -> None:
+    app = App(new=lambda key: Sum(len(parse_key(key).symbol)))
+    ((output, _),) = app.give(1, b"5", key=key)
+    letter = decode(output.value)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "unparsable"
+    assert values(app.give(2, b"5", key=KEY))[0] == b"12"
 
 
 def test_bad_data_is_a_dead_letter_and_work_goes_on() -> None:
