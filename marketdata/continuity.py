@@ -15,6 +15,10 @@ from msgspec import Struct
 
 OPEN_GAPS_MAX = 64
 """Gaps followed per stream; the oldest is given up (and stays unfilled for good)."""
+RESET_MARGIN_US = 60_000_000
+"""Without a reconnect a lower id is of a new sequence only when its time is later than the newest id's by more than
+this: times need not grow exactly as ids do."""
+MINUTE_US = 60_000_000
 RANGES_MAX = 256
 """Missing ranges followed per gap; a gap more riddled than that keeps its newest ones."""
 
@@ -93,9 +97,36 @@ class Continuity(Struct):
             gap = self._open(last + 1, first - 1, time_us)
             self._advance(record_id, time_us)
             return Step(Verdict.GAP, gap)
-        if self.break_reason and time_us > self.last_time_us:
+        margin_us = 0 if self.break_reason else RESET_MARGIN_US
+        if time_us > self.last_time_us + margin_us and not self._is_missing(first, record_id, time_us):
             return self._reset(first, record_id, time_us)
         return _OVERLAP if record_id > last else self._fill(first, record_id)
+
+    def lack(self, record_id: int, time_us: int, first_id: int | None = None) -> OpenGap | None:
+        """The next record is known and cannot be accepted, or not yet: the gap that says so, until it comes after all.
+
+        None for a record that is not just the next one, and after a reconnect: then its id alone proves little. None
+        also for more than one in a row and minute: they may be many. The next accepted one tells what else is missing.
+        """
+        last, first = self.last_id, record_id if first_id is None else first_id
+        if last is None or first != last + 1 or self.break_reason:
+            return None
+        time_us = max(time_us, self.last_time_us)
+        newest = self.gaps[-1].missing[-1][1] if self.gaps else None
+        if newest == last and time_us // MINUTE_US == self.last_time_us // MINUTE_US:
+            return None
+        gap = self._open(first, record_id, time_us)
+        self._advance(record_id, time_us)
+        return gap
+
+    def _is_missing(self, first_id: int, last_id: int, time_us: int) -> bool:
+        """Whether a gap of about that time lacks these ids."""
+        return any(
+            first <= first_id and last_id <= last
+            for gap in self.gaps
+            if time_us <= gap.to_time_us + RESET_MARGIN_US
+            for first, last in gap.missing
+        )
 
     def _advance(self, record_id: int, time_us: int) -> None:
         self.last_id, self.last_time_us, self.break_reason = record_id, time_us, ""

@@ -2,8 +2,8 @@
 
 A price off the last one by more than a factor is held until the next trade: one near it confirms both, else it is
 rejected. So a wrong print never enters a candle and a real crash is delayed by one trade, not rejected for ever. What
-is rejected leaves a gap in the ids, which says that it is missing. Streams whose prices jump by right (options, worth
-few ticks) are told apart by `confirms_jumps`.
+is held or rejected is a gap in the ids at once, for the next trade may be hours away; a held one that is confirmed
+fills its gap. Streams whose prices jump by right (options, worth few ticks) are told apart by `confirms_jumps`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class FlowState(Struct):
     """Without `ids`: numeric ids only grow, see `Unnumbered.grows`."""
     confirms_jumps: bool = True
     """A price far off the last one waits for another to confirm it."""
+    refused_id: str = ""
+    """The last trade that none confirmed: a slower connection may bring it again."""
 
 
 class TradeFlow:
@@ -172,25 +174,54 @@ class TradeFlow:
             check_record(trade)
             check_time(trade.trade_time_us, clock_us, state.max_ahead_us, trade.trade_id)
         except BadData as exc:
-            return [Rejected(exc.code, exc.detail, trade.trade_id)]
-        if self._ids is not None and self._ids.last_id is not None and self._span(trade)[0] <= self._ids.last_id:
-            return self._go_on(trade)  # a repeat or a fill: its price is of another moment
+            return [Rejected(exc.code, exc.detail, trade.trade_id), *self._lacking(trade, clock_us)]
+        held = state.held
+        if (held is not None or state.refused_id) and self._is_of_a_jump(trade):
+            self.duplicates += 1
+            return []
+        if (self._ids is not None or held is not None) and self._is_of_the_past(trade):
+            return self._go_on(trade)
         out: list[Item] = []
-        if state.held is not None:
-            held, state.held = state.held, None
-            if held.trade_id == trade.trade_id:
-                state.held = held
-                self.duplicates += 1
-                return []
-            if self._plausible(trade.price, held.price):
-                out += self._go_on(held)
-            else:
-                detail = f"price {held.price}, before it {self._last_price}, after it {trade.price}"
-                out.append(Rejected("price_jump", detail, held.trade_id, held=True))
+        if held is not None:
+            out += self._decide(held, trade)
         if self._last_price and not self._plausible(trade.price, self._last_price):
             state.held = trade
-            return [*out, Held(trade)]
+            return [*out, Held(trade), *self._lacking(trade, trade.trade_time_us)]
         return [*out, *self._go_on(trade)]
+
+    def _is_of_a_jump(self, trade: Trade) -> bool:
+        """The held one, or the last one refused, once more."""
+        held = self._state.held
+        return bool(trade.trade_id) and trade.trade_id in (held.trade_id if held else "", self._state.refused_id)
+
+    def _is_of_the_past(self, trade: Trade) -> bool:
+        """A repeat, a fill or of a new sequence: its price says nothing of the one held, which is of another moment."""
+        if self._ids is not None:
+            return self._ids.last_id is not None and self._span(trade)[0] <= self._ids.last_id
+        identity = _identity(trade)
+        return identity is not None and self._unnumbered().recent.knows(identity)
+
+    def _decide(self, held: Trade, trade: Trade) -> Sequence[Item]:
+        """The next trade confirms the one held, or it does not."""
+        self._state.held = None
+        if not self._plausible(trade.price, held.price):
+            detail = f"price {held.price}, before it {self._last_price}, after it {trade.price}"
+            return [self._refuse(held, detail)]
+        out = self._go_on(held)
+        self._last_price = held.price
+        return out
+
+    def _refuse(self, held: Trade, detail: str) -> Rejected:
+        self._state.held, self._state.refused_id = None, held.trade_id
+        return Rejected("price_jump", detail, held.trade_id, held=True)
+
+    def _lacking(self, trade: Trade, time_us: int) -> Sequence[Gap]:
+        """The gap a trade leaves that is the next by its id and cannot be accepted, or not yet."""
+        if self._ids is None:
+            return []
+        first_id, last_id = self._span(trade)
+        gap = self._ids.lack(last_id, time_us, first_id)
+        return [] if gap is None else [gap_record(trade, self._state.channel, gap)]
 
     def _plausible(self, price: str, other: str) -> bool:
         return not self._state.confirms_jumps or near(price, other)
@@ -201,8 +232,7 @@ class TradeFlow:
             first_id, last_id = self._span(trade)
             step = self._ids.check(last_id, trade.trade_time_us, first_id)
         else:
-            number = int(trade.trade_id) if trade.trade_id.isdigit() else trade.trade_id or None
-            step = self._unnumbered().check(number, trade.trade_time_us)
+            step = self._unnumbered().check(_identity(trade), trade.trade_time_us)
         if step.verdict is Verdict.DUPLICATE:
             self.duplicates += 1
             return []
@@ -215,7 +245,12 @@ class TradeFlow:
             assert step.gap is not None
             return [trade, gap_record(trade, self._state.channel, step.gap)]
         self._last_price = trade.price
-        return [trade] if step.gap is None else [gap_record(trade, self._state.channel, step.gap), trade]
+        out: list[Item] = [trade] if step.gap is None else [gap_record(trade, self._state.channel, step.gap), trade]
+        if step.verdict is Verdict.RESET:
+            if self._state.held is not None:
+                out.insert(0, self._refuse(self._state.held, "the ids began anew before another trade confirmed it"))
+            self._state.refused_id = ""
+        return out
 
     def _span(self, trade: Trade) -> tuple[int, int]:
         """First and last id it covers, of those that chain."""
@@ -290,6 +325,11 @@ def restore_flow(state: FlowState) -> TradeFlow:
     if state.ids is None:
         return UnnumberedTradeFlow(state)
     return RangedTradeFlow(state) if state.id_ranges else TradeFlow(state)
+
+
+def _identity(trade: Trade) -> int | str | None:
+    """What tells repeats where ids do not count."""
+    return int(trade.trade_id) if trade.trade_id.isdigit() else trade.trade_id or None
 
 
 def _not_a_number(trade: Trade) -> Rejected:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketdata import continuity
-from marketdata.continuity import Continuity, Recent, Unnumbered, Verdict
+from marketdata.continuity import RESET_MARGIN_US, Continuity, Recent, Unnumbered, Verdict
 
 CASES: dict[str, tuple[list[int], list[str]]] = {
     "in order": ([5, 6, 7], ["next", "next", "next"]),
@@ -63,7 +63,7 @@ def test_a_gap_over_a_reconnect_has_its_reason() -> None:
 def test_a_lower_id_with_a_later_time_after_a_reconnect_is_a_new_sequence() -> None:
     stream = Continuity("trade")
     stream.check(500, 100)
-    assert stream.check(3, 200).verdict is Verdict.DUPLICATE, "not without a reconnect"
+    assert stream.check(3, 200).verdict is Verdict.DUPLICATE, "not without a reconnect, so soon"
     stream.broken("disconnected")
     assert stream.check(499, 90).verdict is Verdict.DUPLICATE, "an older trade is a repeat"
     step = stream.check(3, 200)
@@ -78,6 +78,20 @@ def test_a_lower_id_with_a_later_time_after_a_reconnect_is_a_new_sequence() -> N
     skip = stream.check(6, 300).gap
     assert skip is not None
     assert skip.gap_id == "trade:4-5@1", "ids come again: the epoch tells gaps apart"
+
+
+def test_a_new_sequence_without_a_reconnect_is_not_taken_for_repeats() -> None:
+    stream = Continuity("trade")
+    stream.check(500, 100)
+    stream.check(503, 200)
+    later = 200 + RESET_MARGIN_US
+    assert stream.check(501, later).verdict is Verdict.FILL
+    assert stream.check(3, later).verdict is Verdict.DUPLICATE, "the bound itself"
+    step = stream.check(4, later + 1)
+    assert step.verdict is Verdict.RESET
+    assert step.gap is not None
+    assert (step.gap.reason, step.gap.from_time_us, step.gap.to_time_us) == ("sequence_reset", 200, later + 1)
+    assert [stream.check(n, later + n).verdict for n in (5, 6)] == [Verdict.NEXT, Verdict.NEXT]
 
 
 def test_gaps_given_up_are_not_called_repeats(monkeypatch: pytest.MonkeyPatch) -> None:

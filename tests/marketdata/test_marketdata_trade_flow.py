@@ -75,7 +75,9 @@ def test_impossible_values_are_rejected_and_missing(bad: Trade) -> None:
 
 def test_times_are_measured_by_the_heartbeat_clock() -> None:
     late, early = trade(3, time_us=T0 - AGE_MAX_US - 1), trade(2, time_us=T0 + 10_000_001)
-    assert give(flow(), trade(1), early, late, clock_us=T0) == ["1", "ahead_of_clock 2", "too_old 3"]
+    assert give(flow(), trade(1), early, late, clock_us=T0) == [
+        "1", "ahead_of_clock 2", "gap trade:2-2 0/1", "too_old 3"
+    ]  # fmt: skip
     assert give(flow(), trade(1), early, late) == ["1", "2", "3"], "no heartbeat, no clock"
     assert give(flow(), trade(1), trade(2, time_us=T0 + 10_000_000), clock_us=T0) == ["1", "2"], (
         "the bound itself passes"
@@ -84,25 +86,78 @@ def test_times_are_measured_by_the_heartbeat_clock() -> None:
 
 def test_a_wrong_print_is_rejected_by_the_next_trade() -> None:
     assert give(flow(), trade(1), trade(2, "5000"), trade(3, "101"), trade(4, "102")) == [
-        "1", "held 2", "price_jump 2", "gap trade:2-2 0/1", "3", "4",
+        "1", "held 2", "gap trade:2-2 0/1", "price_jump 2", "3", "4",
     ]  # fmt: skip
 
 
 def test_a_crash_is_believed_when_the_next_trade_confirms_it() -> None:
-    assert give(flow(), trade(1), trade(2, "0.5"), trade(3, "0.6"), trade(4, "0.4")) == ["1", "held 2", "2", "3", "4"]
+    assert give(flow(), trade(1), trade(2, "0.5"), trade(3, "0.6"), trade(4, "0.4")) == [
+        "1", "held 2", "gap trade:2-2 0/1", "2", "gap trade:2-2 1/1", "3", "4"
+    ]  # fmt: skip
+    assert give(flow(), trade(1), trade(4, "0.5"), trade(5, "0.6"), trade(6, "9"), trade(7, "8")) == [
+        "1", "held 4", "gap trade:2-3 0/2", "4", "5", "held 6", "gap trade:6-6 0/1", "6", "gap trade:6-6 1/1", "7"
+    ]  # fmt: skip
+
+
+def test_a_reconnect_while_one_is_held_begins_no_new_sequence() -> None:
+    stream = flow()
+    give(stream, trade(1), trade(2, "0.5", time_us=T0 + 5))
+    stream.broken("disconnected")
+    assert give(stream, trade(4, "0.6", time_us=T0 + 9)) == [
+        "2", "gap trade:2-2 1/1", "gap trade:3-3 0/1", "4"
+    ]  # fmt: skip
+
+
+def test_a_new_sequence_refuses_the_one_that_was_held() -> None:
+    stream = flow()
+    give(stream, trade(100), trade(101, "0.5"))
+    stream.broken("disconnected")
+    assert give(stream, trade(1, "0.5", time_us=T0 + 9), trade(2, "0.5", time_us=T0 + 10)) == [
+        "price_jump 101", "gap trade:1-1@1:reset 0/0", "1", "2",
+    ]  # fmt: skip
+    more = [trade(n, "0.5", time_us=T0 + n) for n in range(11, 110)]
+    assert "101" in give(stream, *more), "ids come again"
+
+
+@pytest.mark.parametrize("more", [{}, {"id_ranges": True}, {"continuous_ids": False}])
+def test_a_slower_connections_copies_decide_nothing(more: dict[str, bool]) -> None:
+    stream = flow(**more)
+    wrong = trade(2, "5000")
+    told = [item for item in give(stream, trade(1), wrong, trade(1), wrong) if not item.startswith("gap")]
+    assert told == ["1", "held 2"], "an older trade says nothing of the one held"
+    told = [item for item in give(stream, trade(3), wrong, trade(4)) if not item.startswith("gap")]
+    assert told == ["price_jump 2", "3", "4"], "nor is it a fill when its copy comes after it was rejected"
+
+
+def test_a_rejected_trade_that_comes_again_and_is_good_fills_its_gap() -> None:
+    stream, early = flow(), trade(2, time_us=T0 + 11_000_000)
+    assert give(stream, trade(1), early, clock_us=T0) == ["1", "ahead_of_clock 2", "gap trade:2-2 0/1"]
+    stream.broken("disconnected")
+    assert give(stream, early, clock_us=T0 + 5_000_000) == ["2", "gap trade:2-2 1/1"], "no new sequence"
+
+
+def test_many_rejected_trades_are_two_gaps_a_minute() -> None:
+    stream, minute = flow(), 60_000_000
+    bad = [trade(n, "0", time_us=T0) for n in range(2, 200)]
+    out = give(stream, trade(1), *bad, clock_us=T0) + give(stream, trade(200, time_us=T0 + 1), clock_us=T0)
+    assert [item for item in out if item.startswith("gap")] == ["gap trade:2-2 0/1", "gap trade:3-199 0/197"]
+    out = give(stream, trade(201, "0"), clock_us=T0) + give(stream, trade(202, "0"), clock_us=T0 + minute)
+    assert [item for item in out if item.startswith("gap")] == ["gap trade:201-201 0/1", "gap trade:202-202 0/1"]
 
 
 def test_two_different_jumps_confirm_nothing() -> None:
     assert give(flow(), trade(1), trade(2, "5000"), trade(3, "0.1"), trade(4, "100")) == [
-        "1", "held 2", "price_jump 2", "held 3", "price_jump 3", "gap trade:2-3 0/2", "4",
+        "1", "held 2", "gap trade:2-2 0/1", "price_jump 2", "held 3", "price_jump 3", "gap trade:3-3 0/1", "4",
     ]  # fmt: skip
 
 
 def test_the_held_trade_does_not_confirm_itself() -> None:
     stream = flow()
-    assert give(stream, trade(1), trade(2, "5000"), trade(2, "5000"), trade(1)) == ["1", "held 2"]
+    assert give(stream, trade(1), trade(2, "5000"), trade(2, "5000"), trade(1)) == [
+        "1", "held 2", "gap trade:2-2 0/1"
+    ]  # fmt: skip
     assert stream.duplicates == 2
-    assert give(stream, trade(3, "100")) == ["price_jump 2", "gap trade:2-2 0/1", "3"]
+    assert give(stream, trade(3, "100")) == ["price_jump 2", "3"]
 
 
 @pytest.mark.parametrize("more", [{}, {"id_ranges": True}, {"continuous_ids": False}])
