@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from marketdata.decimals import rescale
 
+GAPS_NAMED_MAX = 256
+"""Gaps a candle names: a day of a bad stream has more of them than a record may be long."""
+
 SumsState = list[str]
 """A dump of `Sums`: all numbers as text, because they may exceed 64 bits."""
 
@@ -101,7 +104,10 @@ class Sums:
 class Candle:
     """One interval being built, or kept after its end in case it must be revised."""
 
-    __slots__ = ("begun_before_capture", "closed", "dirty", "flat", "gaps", "open_time", "revision", "sums", "unproven")
+    __slots__ = (
+        "begun_before_capture", "closed", "dirty", "flat", "gaps", "open_time", "revision", "riddled", "sums",
+        "unproven",
+    )  # fmt: skip
 
     def __init__(self, open_time: int, begun_before_capture: bool) -> None:
         self.open_time = open_time
@@ -109,7 +115,9 @@ class Candle:
         self.sums = Sums()
         self.begun_before_capture = begun_before_capture
         self.gaps: list[str] = []
-        """Ids of unfilled gaps that touch it."""
+        """Ids of unfilled gaps that touch it, the first `GAPS_NAMED_MAX` of them."""
+        self.riddled = False
+        """There were more: whether those were filled is not followed."""
         self.unproven = False
         """Closed while nothing proved that no trade was missed."""
         self.closed = False
@@ -119,10 +127,20 @@ class Candle:
         self.flat: int | None = None
         """Price of a candle without trades: the close before it."""
 
+    def lacks(self, gap_id: str) -> None:
+        """A gap touches it."""
+        if gap_id in self.gaps or self.riddled:
+            return
+        if len(self.gaps) < GAPS_NAMED_MAX:
+            self.gaps.append(gap_id)
+        else:
+            self.riddled = True
+        self.dirty = True
+
     def reasons(self) -> list[str]:
         """Why it cannot be called complete."""
         out = ["begun_before_capture"] if self.begun_before_capture else []
-        if self.gaps:
+        if self.gaps or self.riddled:
             out.append("gap")
         if self.unproven:
             out.append("disconnected")

@@ -142,7 +142,7 @@ class CandleLevels:
         self.chain_from_us = None
         for candle in self._all():
             if not candle.closed:
-                candle.sums, candle.begun_before_capture, candle.gaps = Sums(), True, []
+                candle.sums, candle.begun_before_capture, candle.gaps, candle.riddled = Sums(), True, [], False
 
     # --- what is missing ----------------------------------------------------------------------------
 
@@ -157,9 +157,8 @@ class CandleLevels:
             at = max(at, last - RETAINED_MAX * level.interval_ms)
             while at <= last:
                 candle = self._candle(level, at)
-                if candle is not None and gap_id not in candle.gaps:
-                    candle.gaps.append(gap_id)
-                    candle.dirty = True
+                if candle is not None:
+                    candle.lacks(gap_id)
                 at += level.interval_ms
 
     def heal(self, gap_id: str) -> None:
@@ -266,7 +265,7 @@ def _dump_level(level: Level) -> dict[str, Any]:
         "candles": [
             [
                 c.open_time, c.sums.dump(), c.begun_before_capture, c.gaps, c.unproven, c.closed, c.revision, c.dirty,
-                None if c.flat is None else str(c.flat),
+                None if c.flat is None else str(c.flat), c.riddled,
             ]
             for c in level.candles.values()
         ],
@@ -276,8 +275,8 @@ def _dump_level(level: Level) -> dict[str, Any]:
 def _restore_level(level: Level, state: dict[str, Any]) -> None:
     level.next_open = state["next_open"]
     level.carry = None if state["carry"] is None else int(state["carry"])
-    for open_time, sums, begun, gaps, unproven, closed, revision, dirty, flat in state["candles"]:
+    for open_time, sums, begun, gaps, unproven, closed, revision, dirty, flat, *riddled in state["candles"]:
         candle = level.candles[open_time] = Candle(open_time, begun)
         candle.sums, candle.gaps, candle.unproven, candle.closed = Sums.restore(sums), gaps, unproven, closed
-        candle.revision, candle.dirty = revision, dirty
+        candle.revision, candle.dirty, candle.riddled = revision, dirty, any(riddled)  # older states have none
         candle.flat = None if flat is None else int(flat)

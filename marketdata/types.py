@@ -184,7 +184,7 @@ class Kline(KlineRecord, frozen=True, kw_only=True, tag="kline"):
     reasons: list[str] = []
     """Why it is not complete: `begun_before_capture`, `gap`, `late_dropped`, `disconnected`."""
     gaps: list[str] = []
-    """Ids of the md.gap records that touch it."""
+    """Ids of the md.gap records that touch it, the first 256 of them."""
     revision: int = 0
     """0 while provisional and for the first final one; +1 with each revision of a final candle."""
     source: Literal["trade", "agg_trade"] = "trade"

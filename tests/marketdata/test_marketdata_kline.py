@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketdata.candle import GAPS_NAMED_MAX
 from marketdata.candle_levels import INTERVALS_MS
 from marketdata.keys import Key
 from marketdata.kline import Emitted, KlineMachine, KlineSettings, LateTrade
@@ -179,6 +180,18 @@ def test_a_gap_touches_the_candles_from_the_trade_before_to_the_trade_after() ->
     ]
 
 
+def test_a_candle_of_very_many_gaps_stays_a_record_that_fits() -> None:
+    machine = KlineMachine(KEY, KlineSettings())
+    run(trade(0, -1), *(trade(2 * n, n * 5) for n in range(1, 3 * GAPS_NAMED_MAX)), machine=machine)
+    gaps = [gap(2 * n - 1, 2 * n - 1, n * 5 - 5, n * 5, filled=1) for n in range(1, 3 * GAPS_NAMED_MAX)]
+    restored = KlineMachine.restore(KEY, KlineSettings(), machine.dump())
+    for one in (machine, restored):
+        (_, minute) = closed(run(beat(62 * S), machine=one))
+        assert (len(minute.gaps), minute.reasons) == (GAPS_NAMED_MAX, ["gap"])
+        (revised,) = [k for k in closed(run(*gaps, beat(64 * S), machine=one)) if at(k) == 0]
+        assert (revised.gaps, revised.complete) == ([], False), "of those not named nobody knows"
+
+
 def test_a_skip_without_its_record_is_a_gap_all_the_same() -> None:
     out = run(trade(1, -1), trade(2, 10), trade(9, 20), beat(62 * S))
     assert [(k.complete, k.gaps) for k in closed(out)][1:] == [(False, ["trade:3-8"])]
@@ -210,6 +223,27 @@ def test_a_gap_whose_ends_are_out_of_order_touches_both_minutes() -> None:
     missing = gap(4, 7, 60_010, 59_990)  # the trade after it is of an earlier time than the one before it
     out = run(trade(2, -1), trade(3, 60_010), missing, trade(8, 59_990), beat(130 * S))
     assert [(at(k), k.gaps) for k in closed(out)][1:] == [(0, ["trade:4-7"]), (1, ["trade:4-7"])]
+
+
+@pytest.mark.parametrize(
+    ("odd", "lost"),
+    [(trade(2, 30 * S, "9000"), []), (trade(2, 30 * S, "0"), []), (trade(2, 41 * S), []),
+     (trade(2, 30 * S, "9000"), [trade(3, 1000 * S, "9001")])],
+)  # fmt: skip
+def test_a_trade_that_waits_or_was_rejected_is_missing_from_its_candle_at_once(odd: Trade, lost: list[Trade]) -> None:
+    """Nothing else may come for hours, and then the candle can no longer be revised."""
+    flow = new_flow("trade", continuous_ids=True, max_ahead_ms=10_000)
+    given = {n: flow.accept(t, (T0 + 30 * S) * 1000) for n, t in enumerate([trade(1, -1), odd])}
+    judged = [trade(1, -1), *(r for r in given[1] or () if isinstance(r, Gap | Trade))]
+    machine = KlineMachine(KEY, KlineSettings())
+    out = run(*judged, beat(900 * S), machine=machine)
+    minutes = {at(k): (k.complete, k.gaps) for k in closed(out)}
+    assert minutes[0] == (False, ["trade:2-2"])
+    assert minutes[1] == (True, [])
+    for late in lost:  # it is confirmed when the candle is given up
+        items = [r for r in flow.accept(late, (T0 + 1000 * S) * 1000) or () if isinstance(r, Gap | Trade)]
+        (told,) = [e for e in run(*items, machine=machine) if isinstance(e, LateTrade)]
+        assert told.trade.trade_id == "2"
 
 
 @pytest.mark.parametrize("told", [[], [status("disconnected")]])
