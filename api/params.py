@@ -18,31 +18,39 @@ INTERVAL_MS: dict[str, int] = {
     "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000,
 }  # fmt: skip
 
+TIME_MS_MIN = 100_000_000_000
+"""The year 1973; a lower number, but zero, is one of seconds, or a date without its dashes."""
 TIME_MS_MAX = 4_102_444_800_000
 """The year 2100; more is a number in another unit."""
+TIME_MEANT = "must be milliseconds since 1970 (13 digits, or 0) or ISO 8601 such as 2026-11-21T09:00:00Z"
 
 
 def parse_time_ms(value: Any) -> int:
     """Milliseconds since 1970 from a number of them or ISO 8601 (UTC unless it says otherwise)."""
     if isinstance(value, str):
         text = value.strip()
-        if text.isascii() and text.isdigit() and len(text) <= len(str(TIME_MS_MAX)):
-            value = int(text)
-        else:
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(TIME_MS_MAX))):
             # A plus sign in a query string arrives as a blank.
-            value = _iso_ms(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= TIME_MS_MAX:
-        raise ValueError("must be milliseconds since 1970 (up to the year 2100) or ISO 8601")
-    return value
+            return _iso_ms(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
+        value = int(text)
+    if not isinstance(value, int) or isinstance(value, bool) or (value != 0 and value < TIME_MS_MIN):
+        raise ValueError(TIME_MEANT)
+    return _in_range(value)
 
 
 def _iso_ms(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return round(moment.timestamp() * 1000)
+        return _in_range(round(moment.timestamp() * 1000))
     except (ValueError, OverflowError):
-        raise ValueError("must be milliseconds since 1970 or ISO 8601 such as 2026-11-21T09:00:00Z") from None
+        raise ValueError(TIME_MEANT) from None
+
+
+def _in_range(ms: int) -> int:
+    if not 0 <= ms <= TIME_MS_MAX:
+        raise ValueError(TIME_MEANT)
+    return ms
 
 
 TimeMs = Annotated[

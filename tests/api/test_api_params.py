@@ -35,6 +35,7 @@ def test_what_may_be_asked_for_is_what_there_is() -> None:
         ("2026-11-21T10:00:00 01:00", T),
         ("2026-11-21T09:00:00.250Z", T + 250),
         ("2026-11-21", T - 9 * 3_600_000),
+        ("1970-01-02", 86_400_000),
     ],
 )
 def test_times(given_: Any, ms: int) -> None:
@@ -47,6 +48,12 @@ def test_times(given_: Any, ms: int) -> None:
 )
 def test_times_that_are_none(given_: Any) -> None:
     with pytest.raises(ValueError, match="milliseconds since 1970"):
+        parse_time_ms(given_)
+
+
+@pytest.mark.parametrize("given_", [str(T // 1000), T // 1000, "20261121", "2026"])
+def test_seconds_and_dates_without_dashes_are_no_milliseconds(given_: Any) -> None:
+    with pytest.raises(ValueError, match="13 digits"):
         parse_time_ms(given_)
 
 
