@@ -109,7 +109,9 @@ class BookQuery(SymbolQuery):
 class TradesQuery(RangeQuery):
     limit: int = Field(100, ge=1, description="At most `api.rows_max` (5000 unless set otherwise)")
     aggregated: bool | None = Field(
-        None, description="Aggregated trades have ids of their own: true for them alone, false for single ones alone"
+        None,
+        description="Absent: single and aggregated trades, an execution once in each where both are captured; "
+        "true or false: only the one kind",
     )
     source: Literal["auto", "live", "history"] = Field(
         "auto", description="`live`: the newest trade alone (Redis); `history`: stored trades (ClickHouse)"

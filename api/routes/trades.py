@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from api import models, queries, views
-from api.envelope import BadParameter, Envelope, now_ms, ok
+from api.context import Context
+from api.envelope import BadParameter, Envelope, StoreDown, now_ms, ok
 from api.params import TradesQuery
 from api.routes.deps import BAD, DOWN, UNKNOWN, Ctx
 from marketdata import types as t
+from marketdata.keys import Key
 
 router = APIRouter(prefix="/api/v1/data", tags=["market data"])
 
@@ -26,10 +29,13 @@ async def trades(context: Ctx, query: Annotated[TradesQuery, Query()]) -> Envelo
     found: list[models.Trade] = []
     has_more = False
     source: Literal["live", "history"] = "history"
-    if query.source == "live" or (query.source == "auto" and limit == 1 and not ranged):
-        record = await context.latest.last(one.key, "trade")
-        found = [views.trade(record)] if isinstance(record, t.Trade) else []
-        source = "live"
+    if query.source == "live":
+        found, source = await _newest(context, one.key), "live"
+    elif query.source == "auto" and limit == 1 and not ranged:
+        # A stored trade is as good where Redis has none: it is a cache, which expires or may be away.
+        with contextlib.suppress(StoreDown):
+            found = await _newest(context, one.key)
+        source = "live" if found else "history"
     if source == "history":
         rows = await context.history.select(*queries.trades(one.key, query.start, query.end, limit, query.aggregated))
         cut = queries.page(rows, limit, newest_first=query.start is None)
@@ -43,3 +49,8 @@ async def trades(context: Ctx, query: Annotated[TradesQuery, Query()]) -> Envelo
             age_ms=views.age_ms(now_ms(), found[-1].recv_time_ns) if found else None,
         )
     )
+
+
+async def _newest(context: Context, key: Key) -> list[models.Trade]:
+    record = await context.latest.last(key, "trade")
+    return [views.trade(record)] if isinstance(record, t.Trade) else []

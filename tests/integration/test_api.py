@@ -62,6 +62,15 @@ def test_newest_trade_is_live(client: httpx.Client) -> None:
     assert get(client, "/api/v1/data/trades", 422, **S, source="live", start=0)["code"] == "bad_parameter"
 
 
+def test_the_newest_trade_is_the_stored_one_where_redis_has_none(client: httpx.Client, config: Config) -> None:
+    """Values in Redis expire, those of a quiet symbol too."""
+    r.to_clickhouse(config, [r.trade(5, symbol="EMPTYUSDT", instrument="EMPTY-USDT")])
+    quiet: dict[str, Any] = {"exchange": "binance", "symbol": "EMPTYUSDT", "limit": 1}
+    data = get(client, "/api/v1/data/trades", **quiet)
+    assert (data["source"], [x["trade_id"] for x in data["trades"]]) == ("history", ["5"])
+    assert get(client, "/api/v1/data/trades", **quiet, source="live")["trades"] == []
+
+
 def test_klines_merge_stored_and_live(client: httpx.Client) -> None:
     data = get(client, "/api/v1/data/klines", **S)
     minutes = [(k["open_time"] - r.T0_MS) // r.MINUTE_MS for k in data["klines"]]

@@ -17,7 +17,7 @@ from deploy.local import servers
 from runtime.config import Config
 from tests.api import records as r
 from tests.api.server import serving
-from tests.integration.api_kit import CANDLES, EXCHANGES, PATIENT, STORED, S, api_config, get, live
+from tests.integration.api_kit import CANDLES, EXCHANGES, PATIENT, STORED, TRADES, S, api_config, get, live
 from tests.integration.conftest import MakeConfig, ServiceFactory
 from tests.integration.ports import free_ports
 
@@ -67,6 +67,9 @@ def test_stopped_stores_are_named(own_stores: tuple[Config, dict[str, servers.Ru
             error = get(client, f"/api/v1/data/{path}", 503, **S)
             assert (error["code"], error["details"]["store"]) == ("store_down", "redis")
         assert get(client, "/api/v1/tickers", 503)["details"]["store"] == "redis"
+        assert get(client, "/api/v1/data/trades", 503, **S, source="live")["details"]["store"] == "redis"
+        newest = get(client, "/api/v1/data/trades", **S, limit=1)
+        assert (newest["source"], newest["trades"][0]["trade_id"]) == ("history", str(TRADES - 1))
         candles = get(client, "/api/v1/data/klines", **S)
         assert (len(candles["klines"]), candles["klines"][-1]["status"]) == (CANDLES - 1, "provisional")
         assert "redis does not answer" in candles["warnings"][0]
