@@ -32,6 +32,7 @@ class Page(NamedTuple):
 
 
 SYMBOL = "exchange = %(exchange)s AND market = %(market)s AND symbol = %(symbol)s"
+INSTRUMENTS_MAX = 200_000
 SNAPSHOT_LEVELS = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
 
 
@@ -116,7 +117,9 @@ def newest_snapshot(key: Key) -> Query:
 
 
 def instruments() -> Query:
-    return Query("SELECT exchange, market, symbol, instrument FROM instruments ORDER BY exchange, market, symbol", {})
+    """Every symbol that was ever captured: expired contracts too, so that they outgrow any page."""
+    sql = "SELECT exchange, market, symbol, instrument FROM instruments ORDER BY exchange, market, symbol"
+    return Query(f"{sql} LIMIT %(rows)s", {"rows": INSTRUMENTS_MAX})
 
 
 # clickhouse-driver gives 0 instead of False for the defaults of a sparsely stored column: hence bool().

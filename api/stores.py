@@ -148,9 +148,9 @@ class HistoryStore:
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
         self._under_way = 0
         self._under_way_max = settings.clickhouse_connections + settings.clickhouse_waiting_max
+        # How many rows an answer may have stands in each statement's LIMIT.
         self._settings = {
             "max_execution_time": self._timeout_s,
-            "max_result_rows": settings.rows_max * 2,
             "max_threads": 2,
         }
 

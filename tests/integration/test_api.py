@@ -99,6 +99,19 @@ def test_klines_pages(client: httpx.Client) -> None:
     assert minutes(interval="1d") == ([], False)
 
 
+def test_a_small_page_limits_pages_alone(make_config: MakeConfig) -> None:
+    """The list of symbols, and the gaps named beside candles, are no pages."""
+    config = api_config(make_config)
+    config = config.model_copy(update={"api": config.api.model_copy(update={"rows_max": 1})})
+    r.to_clickhouse(config, [r.instrument(symbol=f"S{n}USDT", instrument=f"S{n}-USDT") for n in range(4)])
+    r.to_clickhouse(config, [r.gap(n, n, gap_id=f"trade:{n}") for n in range(1, 9, 2)])
+    with filled(config) as client:
+        assert len(get(client, "/api/v1/symbols")["symbols"]) > 4
+        assert [x["symbol"] for x in get(client, "/health")["symbols"]]
+        assert len(get(client, "/api/v1/data/klines", **S, limit=1)["klines"]) == 1
+        assert get(client, "/api/v1/data/trades", 422, **S, limit=2)["code"] == "bad_parameter"
+
+
 def test_gaps(client: httpx.Client) -> None:
     def ids(**params: Any) -> list[str]:
         return [g["gap_id"] for g in get(client, "/api/v1/data/gaps", **S, **params)["gaps"]]
