@@ -31,6 +31,8 @@ CLICKHOUSE_BUSY_CODES = frozenset((159, 160, 202, 241))
 """Timeout, too slow, too many simultaneous queries, memory limit."""
 CLICKHOUSE_MISSING_CODES = frozenset((60, 81))
 """No such table, no such database: the sink has not made them yet."""
+CLICKHOUSE_REFUSAL_CODES = frozenset((192, 193, 194, 497, 516))
+"""Unknown user, wrong password, a password is required, access denied, authentication failed."""
 
 
 class Latest(NamedTuple):
@@ -196,8 +198,10 @@ class HistoryStore:
                 raise StoreBusy("clickhouse", _first_line(exc.message)) from None
             if exc.code in CLICKHOUSE_MISSING_CODES:
                 raise StoreDown("clickhouse", f"its tables are not there yet: {_first_line(exc.message)}") from None
-            if exc.code in (errors.ErrorCodes.AUTHENTICATION_FAILED, errors.ErrorCodes.REQUIRED_PASSWORD):
-                raise StoreDown("clickhouse", "it refuses the reader's user or password") from None
+            if exc.code in CLICKHOUSE_REFUSAL_CODES:
+                raise StoreDown(
+                    "clickhouse", "it refuses the reader (clickhouse.reader_user, clickhouse.reader_password)"
+                ) from None
             raise
         except (errors.Error, OSError, EOFError) as exc:
             client.disconnect()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from deploy.local import servers
 from runtime.config import Config
@@ -95,6 +96,15 @@ def test_a_store_that_comes_late_is_used(make_config: MakeConfig) -> None:
         assert error["details"]["store"] == "clickhouse"
         r.to_clickhouse(config, STORED)
         assert len(get(client, "/api/v1/data/klines", **S)["klines"]) == CANDLES - 1
+
+
+def test_a_reader_who_is_refused_is_told_so(config: Config) -> None:
+    reader = config.clickhouse.model_copy(update={"reader_password": SecretStr("not-the-password")})
+    with serving(config.model_copy(update={"clickhouse": reader})) as client:
+        error = get(client, "/api/v1/data/klines", 503, **S)
+        assert error["code"] == "store_down"
+        assert "clickhouse.reader_password" in error["message"]
+        assert get(client, "/health")["stores"]["clickhouse"]["state"] == "down"
 
 
 def test_a_silent_store_is_given_up(make_config: MakeConfig) -> None:
