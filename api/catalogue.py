@@ -51,12 +51,14 @@ class Catalogue:
             if (exchange is None or one.key.exchange == exchange) and (market is None or one.key.market == market)
         ]
 
-    def find(self, symbol: str, exchange: str | None = None, market: str | None = None) -> Listed:
+    def find(
+        self, symbol: str, exchange: str | None = None, market: str | None = None, derivative: bool = False
+    ) -> Listed:
         """The one symbol meant, by the venue's spelling or the canonical instrument, in any case.
 
         Within an exchange and segment its own spelling wins over a canonical name, but not over what the name means on
-        another exchange: that is ambiguous. Without `market`, spot is meant where several segments have it. Raises
-        UnknownExchange, UnknownSymbol, BadParameter when several exchanges have it.
+        another exchange: that is ambiguous. Without `market`, spot is meant where several segments have it, or with
+        `derivative` the others. Raises UnknownExchange, UnknownSymbol, BadParameter when several exchanges have it.
         """
         among = self.select(exchange, market)
         found = [one for segment in _segments(among) for one in _matching(segment, symbol)]
@@ -64,7 +66,7 @@ class Catalogue:
             where = " ".join(filter(None, (exchange, market))) or "any exchange"
             raise UnknownSymbol(f"no symbol {symbol!r} on {where} here", symbol=symbol, near=_near(among, symbol))
         if market is None and len(found) > 1:
-            found = [one for one in found if one.key.market == "spot"] or found
+            found = [one for one in found if (one.key.market != "spot") is derivative] or found
         if len(found) > 1:
             raise BadParameter(
                 f"{symbol!r} is ambiguous: name the exchange and market", candidates=[str(one.key) for one in found]

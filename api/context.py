@@ -9,7 +9,7 @@ from typing import Any
 from api import queries
 from api.catalogue import Catalogue, Listed
 from api.envelope import BadParameter, StoreDown, UnknownExchange, UnknownSymbol
-from api.params import SymbolQuery
+from api.params import DerivativesQuery, SymbolQuery
 from api.stores import HistoryStore, LatestStore
 from marketdata.keys import Key
 from marketdata.types import Record
@@ -67,12 +67,13 @@ class Context:
 
     async def find(self, query: SymbolQuery) -> Listed:
         """The symbol a request means. Raises UnknownExchange, UnknownSymbol, BadParameter."""
+        derivative = isinstance(query, DerivativesQuery)
         try:
-            return self.catalogue.find(query.symbol, query.exchange, query.market)
+            return self.catalogue.find(query.symbol, query.exchange, query.market, derivative)
         except (UnknownSymbol, UnknownExchange):
             # It may have appeared since: look again before saying no.
             await self.refresh()
-            return self.catalogue.find(query.symbol, query.exchange, query.market)
+            return self.catalogue.find(query.symbol, query.exchange, query.market, derivative)
 
     async def refresh(self) -> None:
         """Learn the known symbols anew, unless they were learnt within `api.catalogue_age_s_max`.

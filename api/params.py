@@ -86,6 +86,10 @@ class SymbolQuery(Query):
     market: Market | None = Field(None, description="Spot where absent, if the symbol is traded there")
 
 
+class DerivativesQuery(SymbolQuery):
+    market: Market | None = Field(None, description="Where absent, the one derivative of this name; spot has none")
+
+
 class RangeQuery(SymbolQuery):
     """One symbol over a time range. With `start`, the first `limit` from there on; else the newest before `end`."""
 

@@ -49,6 +49,19 @@ def test_found(symbol: str, exchange: str | None, market: str | None, key: str) 
     assert str(Catalogue(LISTED).find(symbol, exchange, market).key) == key
 
 
+@pytest.mark.parametrize(
+    ("symbol", "exchange", "key"),
+    [
+        ("BTCUSDT", "binance", "binance.perp.BTCUSDT"),
+        ("BTCUSDT", None, "binance.perp.BTCUSDT"),
+        ("BTC-USDT", "htx", "htx.perp.BTC-USDT"),
+        ("ETHUSDT", "binance", "binance.spot.ETHUSDT"),
+    ],
+)
+def test_of_several_segments_the_derivative_is_meant(symbol: str, exchange: str | None, key: str) -> None:
+    assert str(Catalogue(LISTED).find(symbol, exchange, derivative=True).key) == key
+
+
 def test_unknown_symbols_name_near_ones() -> None:
     with pytest.raises(UnknownSymbol) as raised:
         Catalogue(LISTED).find("BTCUSD", "binance", "spot")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from marketdata import types as t
 from runtime.config import Config
 from tests.api import records as r
 from tests.integration.api_kit import CANDLES, TRADES, P, S, api_config, filled, get, volatility
@@ -137,7 +138,17 @@ def test_derivatives(client: httpx.Client) -> None:
     assert 0 <= data["mark_price"]["age_ms"] < 60_000
     index = get(client, path, symbol="btc_usd")
     assert (index["exchange"], index["volatility"]["value"], index["long_short"]) == ("deribit", "52.1", [])
-    assert get(client, path, 404, **S)["code"] == "no_value_yet"
+    error = get(client, path, 404, **S)
+    assert (error["code"], "is a spot market" in error["message"]) == ("no_value_yet", True)
+
+
+def test_derivatives_of_a_name_that_spot_has_too(client: httpx.Client, config: Config) -> None:
+    whose: dict[str, Any] = {"exchange": "binance", "market": "perp", "symbol": "BTCUSDT"}
+    r.to_redis(config, [t.MarkPrice(**whose, mark_price="60000.7", event_time_us=5, recv_time_ns=r.now_ns())])
+    get(client, "/api/v1/symbols")
+    data = get(client, "/api/v1/data/derivatives", **S)
+    assert (data["market"], data["mark_price"]["mark_price"]) == ("perp", "60000.7")
+    assert get(client, "/api/v1/data/ticker", **S)["market"] == "spot"
 
 
 def test_a_symbol_with_a_slash(client: httpx.Client) -> None:
