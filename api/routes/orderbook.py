@@ -43,6 +43,9 @@ async def orderbook(context: Ctx, query: Annotated[BookQuery, Query()]) -> Envel
             raise NoValueYet(f"no book of {one.key} has arrived yet", key=str(one.key))
         warnings.append("no deeper view is stored yet")
         return ok(views.book(context.whose(one, live), live, "live", query.depth, now_ms(), warnings))
+    if live is not None and (late_ms := _late_ms(stored, live)) > context.config.api.stale_after_s * 1000:
+        warnings.append(f"the deeper view that is stored is {late_ms / 1000:.0f} s older: source=history shows it")
+        return ok(views.book(context.whose(one, live), live, "live", query.depth, now_ms(), warnings))
     return ok(views.book(context.whose(one, stored), stored, "history", query.depth, now_ms()))
 
 
@@ -56,3 +59,8 @@ def _enough(book: t.BookRecord, depth: int) -> bool:
     return (len(book.bids) >= depth or book.bid_known_to == "0") and (
         len(book.asks) >= depth or book.ask_known_to == "inf"
     )
+
+
+def _late_ms(stored: t.BookRecord, live: t.BookRecord) -> int:
+    """How much longer ago the stored view was proven right."""
+    return (int(live.verified_time_ns or 0) - int(stored.verified_time_ns or 0)) // 1_000_000

@@ -42,9 +42,12 @@ STORED: list[t.AnyRecord] = [
     r.gap(80, 80, filled_count=1),
     r.gap(1, 2, gap_id="book:1-2", channel="book"),
     r.instrument(),
-    r.book(t.BookSnapshot, 400, update_id="998"),
-    r.book(t.BookSnapshot, 400, update_id="999"),
 ]  # fmt: skip
+
+
+def deep() -> list[t.AnyRecord]:
+    """Views of the book, proven right just now."""
+    return [r.book(t.BookSnapshot, 400, update_id=n) for n in ("998", "999")]
 
 
 def live() -> list[t.AnyRecord]:
@@ -79,7 +82,7 @@ def api_config(make_config: MakeConfig) -> Config:
 
 @contextlib.contextmanager
 def filled(config: Config) -> Iterator[httpx.Client]:
-    r.to_clickhouse(config, STORED)
+    r.to_clickhouse(config, [*STORED, *deep()])
     r.to_redis(config, live())
     with serving(config) as client:
         yield client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -176,6 +177,17 @@ def test_orderbook_live_and_deep(client: httpx.Client) -> None:
     assert (deep["source"], deep["update_id"], len(deep["bids"]), len(deep["asks"])) == ("history", "999", 100, 100)
     assert deep["bids"][0] == ["60000.5", "1.25"]
     assert get(client, "/api/v1/data/orderbook", **S, depth=100, source="live")["complete"] is False
+
+
+def test_a_deep_view_long_outdated_does_not_stand_for_the_live_book(client: httpx.Client, config: Config) -> None:
+    """The ClickHouse sink may be behind or stopped."""
+    long_ago = str(time.time_ns() - 3600 * 10**9)
+    r.to_clickhouse(config, [r.book(t.BookSnapshot, 400, update_id="1001", verified_time_ns=long_ago)])
+    r.to_redis(config, [r.book(update_id="1002")])
+    data = get(client, "/api/v1/data/orderbook", **S, depth=100)
+    assert (data["source"], data["update_id"], len(data["bids"]), data["complete"]) == ("live", "1002", 20, False)
+    assert "s older" in data["warnings"][0]
+    assert get(client, "/api/v1/data/orderbook", **S, depth=100, source="history")["update_id"] == "1001"
 
 
 def test_a_bad_book_is_never_shown_as_good(client: httpx.Client, config: Config) -> None:
