@@ -32,6 +32,7 @@ class Context:
             for market, section in markets.items()
             for symbol in section.symbols
         ]
+        self._configured_keys = frozenset(one.key for one in self._configured)
         self.catalogue = Catalogue(self._configured)
         self._catalogue_at = float("-inf")
         self._instruments: list[Listed] = []
@@ -58,6 +59,18 @@ class Context:
             "symbol": key.symbol,
             "instrument": instrument,
         }
+
+    def is_configured(self, key: Key) -> bool:
+        """The configuration names the symbol itself."""
+        return key in self._configured_keys
+
+    def may_be_captured(self, key: Key) -> bool:
+        """False where the configuration rules out that the symbol is captured, any more."""
+        exchanges = self.config.exchanges
+        if not exchanges or self.is_configured(key):
+            return True
+        section = exchanges.get(key.exchange, {}).get(key.market)
+        return section is not None and (bool(section.select) or not section.symbols)
 
     def limited(self, limit: int) -> int:
         """`limit`, if it is within what the configuration allows. Raises BadParameter."""

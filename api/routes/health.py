@@ -23,6 +23,8 @@ from marketdata.keys import Key
 router = APIRouter(tags=["health"])
 
 PROBLEMS_MAX = 50
+UNSUBSCRIBED = "unsubscribed"
+"""Why a feed ended that nobody wants any more, as ingest writes it."""
 NO_STORE: Responses = {
     503: {"model": Envelope[models.Health], "description": "No store answers; `data` still says what is known"}
 }
@@ -30,7 +32,8 @@ NO_STORE: Responses = {
 
 @router.get("/health", summary="State of stores, feeds and books", responses=NO_STORE)
 async def health(context: Ctx, response: Response) -> Envelope[models.Health]:
-    """`ok`, `degraded` (something is missing or old; the rest answers) or `down` (no store answers, HTTP 503)."""
+    """`ok`, `degraded` (something is missing or old; the rest answers) or `down` (no store answers, HTTP 503).
+    Symbols that are not captured any more are left out."""
     state = await examine(context)
     answer = ok(state)
     if state.status == "down":
@@ -55,15 +58,21 @@ async def examine(context: Context) -> models.Health:
             latest = await context.latest.many([one.key for one in listed])
             others = await _others(context, listed, latest)
             stale_ms = int(context.config.api.stale_after_s * 1000)
-            symbols = [
+            judged = [
                 judge(one, got, now_ms(), stale_ms, others.get(one.key, ()))
                 for one, got in zip(listed, latest, strict=True)
             ]
+            symbols = [
+                state
+                for one, state in zip(listed, judged, strict=True)
+                if not _is_history(context, one, state, stale_ms)
+            ]
+            problems += books_behind(latest, stale_ms)
         except StoreDown as exc:
             redis = stores["redis"] = models.StoreHealth(state="down", error=exc.reason)
             problems.append(exc.message)
     feeds = [feed for symbol in symbols for feed in symbol.feeds if feed.state in ("connected", "disconnected")]
-    lost = [feed for feed in feeds if feed.state == "disconnected"]
+    lost = [feed for feed in feeds if _is_lost(feed)]
     problems += _summary(lost, len(feeds), symbols)
     if all(store.state == "down" for store in stores.values()):
         status = "down"
@@ -96,7 +105,7 @@ def judge(one: Listed, got: Latest, now: int, stale_ms: int, others: Collection[
     records = [r for r in (got.trade, got.ticker, got.bbo, got.book, *others) if isinstance(r, t.Record)]
     ages = [age for r in records if (age := views.age_ms(now, r.recv_time_ns)) is not None]
     book = got.book if isinstance(got.book, t.BookRecord) else None
-    lost = [feed for feed in feeds if feed.state == "disconnected"]
+    lost = [feed for feed in feeds if _is_lost(feed)]
     problems = [f"{feed.channel} is disconnected: {feed.reason or 'no reason given'}" for feed in lost]
     if not ages:
         problems.append("nothing has arrived yet")
@@ -117,6 +126,34 @@ def judge(one: Listed, got: Latest, now: int, stale_ms: int, others: Collection[
         book_age_ms=views.age_ms(now, book.verified_time_ns) if book else None,
         feeds=feeds,
     )
+
+
+def books_behind(latest: Sequence[Latest], stale_ms: int) -> list[str]:
+    """What to say where no book was proven right for long while their trades or quotes went on. One book may rest, and
+    its update may be on the way; not all of them."""
+    with_book = [(got, got.book) for got in latest if isinstance(got.book, t.BookRecord) and got.book.state == "ok"]
+    proven_ns = max((int(book.verified_time_ns or 0) for _, book in with_book), default=0)
+    moved_ns = max(
+        (int(r.recv_time_ns or 0) for got, _ in with_book for r in (got.trade, got.bbo) if isinstance(r, t.Record)),
+        default=0,
+    )
+    late_ms = (moved_ns - proven_ns) // 1_000_000
+    if not with_book or late_ms <= stale_ms:
+        return []
+    return [f"no book was proven right for {late_ms / 1000:.0f} s, while trades and quotes came: are books processed?"]
+
+
+def _is_lost(feed: models.Feed) -> bool:
+    return feed.state == "disconnected" and feed.reason != UNSUBSCRIBED
+
+
+def _is_history(context: Context, one: Listed, state: models.SymbolHealth, stale_ms: int) -> bool:
+    """Nothing is captured of the symbol any more (it expired, or was taken out of the configuration), and nothing is
+    wrong with that."""
+    if context.is_configured(one.key) or (state.age_ms is not None and state.age_ms <= stale_ms):
+        return False
+    reported = [feed for feed in state.feeds if feed.state in ("connected", "disconnected")]
+    return not context.may_be_captured(one.key) or all(feed.reason == UNSUBSCRIBED for feed in reported)
 
 
 def _summary(lost: Sequence[models.Feed], feeds: int, symbols: Sequence[models.SymbolHealth]) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api import models, queries, views
 from api.catalogue import Listed
-from api.routes.health import judge
+from api.routes.health import books_behind, judge
 from api.stores import Latest
 from marketdata import types as t
 from tests.api import records as r
@@ -126,6 +126,7 @@ def latest(**fields: object) -> Latest:
         ),
         ({"bbo": r.bbo(recv_time_ns="1"), "book": r.book(recv_time_ns="1")}, "down", "silent for"),
         ({"bbo": None, "book": None}, "down", "nothing has arrived yet"),
+        ({"feeds": {"trade": r.feed("trade", "disconnected", "unsubscribed")}}, "ok", ""),
     ],
 )
 def test_health_of_a_symbol(fields: dict[str, object], state: str, says: str) -> None:
@@ -133,3 +134,15 @@ def test_health_of_a_symbol(fields: dict[str, object], state: str, says: str) ->
     assert judged.state == state
     assert says in "; ".join(judged.problems)
     assert bool(says) == bool(judged.problems)
+
+
+def test_books_that_stand_still_while_trades_go_on_are_said() -> None:
+    still = r.book(verified_time_ns=str((NOW - 40_000) * 1_000_000))
+    trade = r.trade(1, recv_time_ns=str(NOW * 1_000_000))
+    stuck = latest(book=still, trade=trade, bbo=None)
+    (said,) = books_behind([stuck, latest(book=still, bbo=None)], 30_000)
+    assert "for 40 s, while trades" in said
+    moving = r.book(verified_time_ns=trade.recv_time_ns)
+    assert books_behind([stuck, latest(book=moving, bbo=None)], 30_000) == [], "one book may rest"
+    assert books_behind([latest(book=still, bbo=None)], 30_000) == [], "the market rests"
+    assert books_behind([latest(book=r.book(state="stale"), trade=trade)], 30_000) == [], "said of the book itself"

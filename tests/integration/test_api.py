@@ -12,7 +12,8 @@ import pytest
 from marketdata import types as t
 from runtime.config import Config
 from tests.api import records as r
-from tests.integration.api_kit import CANDLES, TRADES, P, S, api_config, filled, get, volatility
+from tests.api.server import serving
+from tests.integration.api_kit import CANDLES, PATIENT, TRADES, P, S, api_config, filled, get, volatility
 from tests.integration.conftest import MakeConfig
 
 
@@ -166,6 +167,33 @@ def test_an_index_with_nothing_but_its_volatility_is_healthy(client: httpx.Clien
     found = states["deribit", "BTC_USD"]
     assert (found["state"], found["problems"]) == ("ok", [])
     assert 0 <= found["age_ms"] < 60_000
+
+
+def test_what_is_not_captured_any_more_is_no_problem(config: Config) -> None:
+    """Taken out of the configuration: its last values stay, and so does how its streams ended."""
+    old = str(time.time_ns() - 3600 * 10**9)
+    whose: dict[str, Any] = {"symbol": "OLDUSDT", "instrument": "OLD-USDT", "recv_time_ns": old}
+    r.to_redis(config, [r.trade(1, **whose), r.feed("trade", "disconnected", "stopping", **whose)])
+    r.to_clickhouse(config, [r.instrument(symbol="EXPIREDUSDT", instrument="EXPIRED-USDT")])
+    with filled(config) as client:
+        assert {"OLDUSDT", "EXPIREDUSDT"} <= {s["symbol"] for s in get(client, "/api/v1/symbols")["symbols"]}
+        state = get(client, "/health")
+    assert not {"OLDUSDT", "EXPIREDUSDT"} & {s["symbol"] for s in state["symbols"]}
+    assert (state["feeds_disconnected"], "OLD" in str(state["problems"])) == (0, False)
+    assert any("EMPTYUSDT: nothing has arrived yet" in problem for problem in state["problems"])
+
+
+def test_a_selected_symbol_is_judged_until_it_is_unsubscribed(make_config: MakeConfig) -> None:
+    """Ingest alone knows which symbols its rules pick."""
+    rules = {"ws_url": "ws://127.0.0.1:1", "rest_url": "http://127.0.0.1:1", "select": [{"quotes": ["USDT"]}]}
+    config = make_config(exchanges={"okx": {"option": rules}}, api={"port": 0, "catalogue_age_s_max": 0, **PATIENT})
+    old = str(time.time_ns() - 3600 * 10**9)
+    for symbol, reason in (("A", "unsubscribed"), ("B", "closed 1006")):
+        whose: dict[str, Any] = {"exchange": "okx", "market": "option", "symbol": symbol, "recv_time_ns": old}
+        r.to_redis(config, [r.trade(1, **whose), r.feed("trade", "disconnected", reason, **whose)])
+    r.to_clickhouse(config, [r.instrument()])
+    with serving(config) as client:
+        assert [s["symbol"] for s in get(client, "/health")["symbols"]] == ["B"]
 
 
 def test_orderbook_live_and_deep(client: httpx.Client) -> None:
