@@ -46,41 +46,51 @@ class MarketConfig(Section):
 
 
 class Ingest(Section):
-    pod: str = Field("ingest-0", description="Name of this process; part of connection ids")
+    pod: str = Field(
+        "ingest-0",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$",
+        description="Name of this process; part of connection ids and of its spill's folder",
+    )
     shards: int = Field(1, ge=1, description="Symbols are spread over this many pods by rendezvous hashing")
     shard: int = Field(0, ge=0, description="Which of them this process is, from 0")
 
     # connections
     streams_per_connection: int = Field(400, ge=1, description="At most; the venue's own limit rules where lower")
-    connect_timeout_s: float = 10.0
-    reconnect_delay_s_min: float = 1.0
-    reconnect_delay_s_max: float = 30.0
-    reconnect_healthy_s: float = Field(10, description="A connection that lived this long resets the backoff")
-    heartbeat_interval_s: float = 1.0
+    connect_timeout_s: float = Field(10.0, gt=0)
+    reconnect_delay_s_min: float = Field(1.0, gt=0)
+    reconnect_delay_s_max: float = Field(30.0, gt=0)
+    reconnect_healthy_s: float = Field(10, ge=0, description="A connection that lived this long resets the backoff")
+    heartbeat_interval_s: float = Field(1.0, gt=0)
     proxy: str | None = Field(
         None, description="http:// or socks5:// URL; else HTTPS_PROXY / ALL_PROXY / NO_PROXY rule"
     )
     no_proxy: list[str] = Field([], description="Hosts reached directly although `proxy` is set")
 
     # the way to Kafka
-    queue_frames_max: int = Field(50_000, description="Frames waiting for the Kafka client before they spill to disk")
-    queue_bytes_max: int = Field(32 * 1024**2, description="The same bound in bytes")
-    stall_after_s: float = Field(2.0, description="Nothing delivered for this long while frames wait: spill to disk")
-    spill_bytes_max: int = Field(
-        2 * 1024**3, description="Spill file bound; beyond it, or where the disk refuses, connections are closed"
+    queue_frames_max: int = Field(
+        50_000, ge=1, description="Frames waiting for the Kafka client before they spill to disk"
     )
-    spill_segment_bytes: int = Field(8 * 1024**2, description="A new spill file is begun at this size")
+    queue_bytes_max: int = Field(32 * 1024**2, ge=1, description="The same bound in bytes")
+    stall_after_s: float = Field(
+        2.0, gt=0, description="Nothing delivered for this long while frames wait: spill to disk"
+    )
+    spill_bytes_max: int = Field(
+        2 * 1024**3, ge=0, description="Spill file bound; beyond it, or where the disk refuses, connections are closed"
+    )
+    spill_segment_bytes: int = Field(8 * 1024**2, ge=1, description="A new spill file is begun at this size")
     spill_dir: str = ".marketprism/spill"
-    stop_timeout_s: float = Field(5.0, description="How long SIGTERM waits for Kafka before the rest is spilled")
+    stop_timeout_s: float = Field(5.0, ge=0, description="How long SIGTERM waits for Kafka before the rest is spilled")
 
     # REST
-    snapshot_levels_first: int = 1000
-    snapshot_levels_deep: int = 5000
+    snapshot_levels_first: int = Field(1000, ge=1)
+    snapshot_levels_deep: int = Field(5000, ge=1)
     snapshot_concurrency: int = Field(4, ge=1, description="Snapshots fetched at the same time")
-    snapshot_demand_interval_s: float = Field(10, description="Snapshots asked for by others: one per book and this")
-    reanchor_interval_s: float = Field(1800, description="Each book is re-anchored about this often")
-    instruments_interval_s: float = Field(3600, description="How often the venue's metadata is asked for changes")
-    instruments_wait_s: float = Field(15, description="Without metadata by then, capture begins all the same")
+    snapshot_demand_interval_s: float = Field(
+        10, ge=0, description="Snapshots asked for by others: one per book and this"
+    )
+    reanchor_interval_s: float = Field(1800, gt=0, description="Each book is re-anchored about this often")
+    instruments_interval_s: float = Field(3600, gt=0, description="How often the venue's metadata is asked for changes")
+    instruments_wait_s: float = Field(15, ge=0, description="Without metadata by then, capture begins all the same")
     rest_budget_share: float = Field(0.85, gt=0, le=1, description="Share of the venue's REST weight we may use")
     rest_budget_shared: bool = Field(
         False, description="Share the REST budgets with other pods through Redis; always so with more than one shard"
@@ -91,7 +101,9 @@ class Ingest(Section):
         description="Name of the public address this pod is seen under: pods of one name share the REST budgets",
     )
     rest_timeout_s: float = Field(
-        10.0, description="A REST request fails that brings nothing for this long, or takes three times as long in all"
+        10.0,
+        gt=0,
+        description="A REST request fails that brings nothing for this long, or takes three times as long in all",
     )
 
     @model_validator(mode="after")

@@ -53,6 +53,13 @@ def test_configuration_is_frozen() -> None:
         ("api:\n  port: 8000\n  port: 8001\n", ":3: api.port: given twice (also line 2)"),
         ("api: {port: 8000\n", "not valid YAML"),
         ("- api\n", ":1: the configuration must be a map of sections"),
+        ("ingest:\n  heartbeat_interval_s: 0\n", ":2: ingest.heartbeat_interval_s: Input should be greater than 0"),
+        (
+            "ingest:\n  queue_frames_max: -1\n",
+            ":2: ingest.queue_frames_max: Input should be greater than or equal to 1",
+        ),
+        ("ingest:\n  rest_timeout_s: .nan\n", ":2: ingest.rest_timeout_s: Input should be a finite number"),
+        ("ingest:\n  pod: ../other\n", ":2: ingest.pod: String should match pattern"),
         ("environment:\n  database: 'md; drop'\n", ":2: environment.database: String should match pattern"),
     ],
 )
