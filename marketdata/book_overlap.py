@@ -3,14 +3,17 @@
 Each live connection's chain is followed by a machine of its own. One of them, the one in use, makes the book. When a
 newer connection's machine has its book, the book moves over to it at once; the older one stays a reserve that is not
 anchored. So a rotation costs nothing, and no update of one connection is ever applied to another one's book.
+
+A connection that opened beside one that had stalled does not bring what the stalled one missed: that is a hole in the
+updates, although there is a book.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from marketdata.book_feed import BUFFER_MAX, BookFeed
-from marketdata.book_steps import Emerge, FeedDump, Outcome, SequenceRules, SnapshotVerdict, Update
+from marketdata.book_feed import BUFFER_MAX, RESET_MARGIN_US, BookFeed
+from marketdata.book_steps import Emerge, FeedDump, Hole, Outcome, SequenceRules, SnapshotVerdict, Update
 
 P = TypeVar("P")
 
@@ -73,7 +76,8 @@ class OverlapFeed(BookFeed[P]):
         if conn in self._live and reserve:
             newest = next(reversed(reserve))
             feed = reserve.pop(newest)
-            self._move_to(newest, feed, Outcome.HELD)
+            missing = self._move_to(newest, feed, Outcome.HELD)
+            self.steps = [*missing, *self.steps]
             self.last_id, self._bridging = None, False  # its levels, if it had any, were not kept
             self._enter("resyncing", f"left with {conn}: {reason or 'disconnected'}")
             self._refresh()
@@ -131,14 +135,16 @@ class OverlapFeed(BookFeed[P]):
         for old in self._live:
             self._older[old] = self._follow(old)
         steps = feed.steps
-        self._move_to(conn, feed, Outcome.STEPPED)
-        self.steps = [*steps, *self.steps]
+        missing = self._move_to(conn, feed, Outcome.STEPPED)
+        self.steps = [*missing, *steps, *self.steps]
         self._refresh()
         return Outcome.STEPPED
 
-    def _move_to(self, conn: str, feed: BookFeed[P], outcome: Outcome) -> None:
-        """Go on as `feed`. What it has seen and the connection left had not yet is passed on through `steps`."""
+    def _move_to(self, conn: str, feed: BookFeed[P], outcome: Outcome) -> list[Hole]:
+        """Go on as `feed`. What it has seen and the connection left had not yet is passed on through `steps`. Returns
+        the hole between the two, where there is one."""
         before, seen_us = self.head, self.head_time_us
+        missing = self._between(feed)
         if before is not None and feed.head is not None and feed.head < before:
             self.epoch += 1
         self.state, self.reason = feed.state, feed.reason
@@ -150,6 +156,21 @@ class OverlapFeed(BookFeed[P]):
         self._holes.forget()
         self._live, self._reached = {conn: None}, {}
         self.steps = [Emerge(u, outcome) for u in map(_as_update, feed._ring) if u.event_time_us > seen_us]
+        return missing
+
+    def _between(self, feed: BookFeed[P]) -> list[Hole]:
+        """What neither connection brought: the one in use had fallen silent before the oldest that the other holds."""
+        if feed._ring:
+            first, _, prev, begin_us, _ = feed._ring[0]
+            after = first - 1 if prev is None else prev
+        elif feed.last_id is not None:
+            after, begin_us = feed.last_id, feed.head_time_us
+        else:
+            return []
+        if self.head in (None, after) or begin_us <= self.head_time_us + RESET_MARGIN_US:
+            return []
+        kept = feed.state == "ok"
+        return [Hole(0, -1, 0, "resubscribed", 0, kept, self.head_time_us, begin_us)]
 
     # --- persistence ---------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ class Hole(Struct, frozen=True, array_like=True):
     """0: unknown, the venue's ids are not consecutive."""
     reason: str
     """`id_skip`, `disconnected`, `capture_restarted`, `sequence_reset` or `resubscribed` (between leaving the stream
-    and the whole book that it began with again)."""
+    and the whole book that it began with again, or between one connection's silence and another's beginning)."""
     filled_count: int = 0
     """Reported again with a higher number as late updates fill it."""
     book_kept: bool = False

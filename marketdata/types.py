@@ -381,8 +381,9 @@ class Gap(Record, frozen=True, kw_only=True, tag="gap"):
     to_time_us: int
     reason: str
     """`id_skip`, `disconnected`, `capture_restarted`, `buffer_full`, `sequence_reset`; of books also `resubscribed`
-    (between leaving the stream and the whole book it began with again) and `checksum` (the venue's does not fit: an
-    update is missing between the last one proven right and this one)."""
+    (between leaving the stream and the whole book it began with again, or between the silence of one connection and
+    another one opened beside it) and `checksum` (the venue's does not fit: an update is missing between the last one
+    proven right and this one)."""
     epoch: int = 0
 
 

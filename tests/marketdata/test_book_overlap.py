@@ -9,7 +9,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from marketdata.book_feed import Apply, BookFeed, Emerge, FeedDump, Hole, Outcome, Replace, SnapshotVerdict, Verdict
+from marketdata.book_feed import (
+    BUFFER_MAX,
+    RESET_MARGIN_US,
+    Apply,
+    BookFeed,
+    Emerge,
+    FeedDump,
+    Hole,
+    Outcome,
+    Replace,
+    SnapshotVerdict,
+    Verdict,
+)
 from marketdata.book_overlap import OverlapFeed, load_feed, new_feed
 
 
@@ -171,6 +183,46 @@ def test_a_rest_book_for_the_newer_connection_moves_the_book_with_what_was_held(
     assert kinds[:2] == ["Replace", "Apply"]
     assert [s.update.payload for s in feed.steps if isinstance(s, Emerge)] == [b"b13"], "the old one had not said it"
     assert (feed.last_id, feed.epoch) == (13, 0)
+
+
+LATER = 11 + RESET_MARGIN_US
+
+
+@pytest.mark.parametrize(
+    ("change_id", "time_us", "missing"),
+    [(50, LATER + 1, [(11, LATER + 1)]), (11, LATER + 1, []), (50, LATER, [])],
+    ids=["silent before", "still the book it had", "as far apart as servers are"],
+)
+def test_what_a_silent_connection_missed_before_another_opened_is_a_hole(
+    change_id: int, time_us: int, missing: list[tuple[int, int]]
+) -> None:
+    feed = overlapping()
+    assert feed.stream_snapshot(change_id, time_us, b"t", "b") is SnapshotVerdict.ANCHORED
+    holes = [step for step in feed.steps if isinstance(step, Hole)]
+    assert [(hole.from_time_us, hole.to_time_us) for hole in holes] == missing
+    assert all(hole.reason == "resubscribed" and hole.book_kept for hole in holes)
+    assert names(feed)[-1] == "Replace"
+
+
+def test_a_hole_before_a_book_from_rest_begins_with_what_the_newer_connection_holds() -> None:
+    feed = overlapping()
+    feed.update(60, 60, 50, LATER + 1, b"b60", "b")
+    feed.snapshot(60, b"rest", "b")
+    assert names(feed)[:2] == ["Hole", "Replace"]
+    feed = overlapping()
+    feed.update(60, 60, 11, LATER + 1, b"b60", "b")
+    feed.snapshot(60, b"rest", "b")
+    assert "Hole" not in names(feed), "it names the last one of the old connection"
+
+
+def test_a_reserve_that_remembers_too_little_leaves_a_hole() -> None:
+    feed = overlapping()
+    for n in range(2 * BUFFER_MAX):
+        feed.update(100 + n, 100 + n, 99 + n, LATER + n, b"b", "b")
+    feed.disconnected("a", "silent book")
+    (hole,) = [step for step in feed.steps if isinstance(step, Hole)]
+    assert (hole.from_time_us, hole.to_time_us, hole.book_kept) == (11, LATER + BUFFER_MAX, False)
+    assert names(feed) == ["Hole", *["Emerge"] * BUFFER_MAX]
 
 
 def test_when_the_connection_in_use_dies_the_other_must_anchor() -> None:
