@@ -49,6 +49,13 @@ def market(now_ms: int) -> Iterator[tuple[str, Any]]:
                     **at(ms),
                 ),
             )
+            yield (
+                "md.trade",
+                samples.trade(
+                    number, aggregated=True, trade_id=f"{1000 + number}", trade_time_us=ms * 1000, price=f"{100 + n}",
+                    quantity="2", **at(ms),
+                ),
+            )  # fmt: skip
             yield "md.bbo", samples.bbo(number, bid_price="100", ask_price="100.01", recv_time_ns=str(ms * 1_000_000))
         if minute != 7:
             complete = minute != 3
