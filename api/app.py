@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -32,6 +33,8 @@ ROUTERS = (
 
 MONITOR_INTERVAL_S = 1.0
 LOOP_STALLED_S = 30.0
+RETRY_AFTER_S = "2"
+"""In every 503."""
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 DESCRIPTION = """
@@ -130,7 +133,10 @@ def _answer(status: int, code: str, message: str, details: dict[str, object] | N
 
 async def _api_error(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, ApiError)
-    return _answer(exc.status, exc.code, exc.message, exc.details)
+    answer = _answer(exc.status, exc.code, exc.message, exc.details)
+    if exc.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = RETRY_AFTER_S
+    return answer
 
 
 async def _invalid(_: Request, exc: Exception) -> Response:

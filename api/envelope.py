@@ -69,9 +69,10 @@ class StoreDown(ApiError):
     """A store did not answer. `store` is redis or clickhouse."""
 
     status, code = 503, "store_down"
+    remedy = "ask again; /health says which stores answer"
 
     def __init__(self, store: str, reason: str) -> None:
-        super().__init__(f"{store} does not answer: {reason}", store=store, reason=reason)
+        super().__init__(f"{store} does not answer: {reason}", store=store, reason=reason, remedy=self.remedy)
         self.store = store
         self.reason = reason
 
@@ -80,6 +81,7 @@ class StoreBusy(StoreDown):
     """The store lives but cannot take or finish this query in its bounds."""
 
     code = "store_busy"
+    remedy = "ask for less, or again"
 
 
 def now_ms() -> int:

@@ -54,5 +54,6 @@ DOWN: Responses = {
         "clickhouse does not answer: Connection refused",
         store="clickhouse",
         reason="Connection refused",
+        remedy="ask again; /health says which stores answer",
     )
 }

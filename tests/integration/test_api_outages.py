@@ -67,6 +67,8 @@ def test_stopped_stores_are_named(own_stores: tuple[Config, dict[str, servers.Ru
         for path in ("ticker", "orderbook"):
             error = get(client, f"/api/v1/data/{path}", 503, **S)
             assert (error["code"], error["details"]["store"]) == ("store_down", "redis")
+            assert "/health" in error["details"]["remedy"]
+        assert client.get("/api/v1/tickers").headers["retry-after"] == "2"
         assert get(client, "/api/v1/tickers", 503)["details"]["store"] == "redis"
         assert get(client, "/api/v1/data/trades", 503, **S, source="live")["details"]["store"] == "redis"
         newest = get(client, "/api/v1/data/trades", **S, limit=1)
