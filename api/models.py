@@ -105,9 +105,9 @@ class TickerValues(Aged):
     bid_quantity: str
     ask_price: str
     ask_quantity: str
-    trade_count: int
-    window_open_ms: int
-    window_close_ms: int
+    trade_count: int = Field(description="0: none, or the exchange does not say")
+    window_open_ms: int = Field(description="0: the exchange does not say")
+    window_close_ms: int = Field(description="0: the exchange does not say")
     event_time_us: int
     recv_time_ns: str
 
@@ -138,7 +138,7 @@ class Funding(DerivativeValue):
     rate: str = Field(description="The newest estimate, as a fraction per period")
     funding_time_us: int = Field(description="When this rate is exchanged")
     next_rate: str
-    interval_ms: int
+    interval_ms: int = Field(description="Length of a period; 0: the exchange does not say")
 
 
 class OpenInterest(DerivativeValue):
@@ -160,8 +160,8 @@ class LongShort(DerivativeValue):
     ratio_kind: str
     period: str
     ratio: str = Field(description="Longs divided by shorts")
-    long: str
-    short: str
+    long: str = Field(description='Share of longs as a fraction, or of `taker_volume` what takers bought; "": not said')
+    short: str = Field(description='Share of shorts as a fraction, or of `taker_volume` what takers sold; "": not said')
 
 
 class Volatility(DerivativeValue):
