@@ -61,6 +61,7 @@ class Connection:
         self._beats = Heartbeats(host.heartbeat_interval_s)
         self.carriage = Carriage(self, host, self._beats)
         self._checked_s = now_s
+        self._ticked_s = now_s
 
     # --- subscriptions ---
 
@@ -294,6 +295,7 @@ class Connection:
         """Send what is due, write heartbeats, look for silence; sets `broken` and `doubtful`."""
         if self.ended:
             return
+        self._ticked_s = now_s
         self._send_due(now_s)
         self._beat(now_s, recv_ns)
         if now_s - self._checked_s < WATCHDOG_INTERVAL_S:
@@ -355,13 +357,13 @@ class Connection:
     # --- what the shell asks ---
 
     def covers(self, group: Group) -> bool:
-        """This live connection carries all of another one's (key, topic)."""
+        """This live connection carries all of another one's (key, topic): not what fell silent on it, for what that
+        missed nobody knows."""
         own = None if self.ended else self.carriage.groups.get(group.place)
-        return (
-            own is not None
-            and own.connected
-            and all(name in own.lines and own.lines[name].delivers for name in group.lines)
-        )
+        return own is not None and own.connected and all(self._carries(own.lines.get(name)) for name in group.lines)
+
+    def _carries(self, line: Line | None) -> bool:
+        return line is not None and line.delivers and not self.watchdog.is_silent(line, self._ticked_s)
 
     def silent_streams(self) -> int:
         return sum(1 for line in list(self.lines.values()) if not line.delivers)
