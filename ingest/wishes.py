@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ingest.lines import is_shared
 from ingest.polls import PollKey, Wish
+from marketdata.errors import ConfigError
 from venues.contract import Poll, Stream, Venue
 
 
@@ -40,21 +41,36 @@ class Wishes:
         self.held: set[str] = set()
         """Symbols of which something waits for metadata."""
         self._carried: dict[str, tuple[Stream, ...]] = {}
+        self._names: dict[str, list[str]] = {}
+        self._owners: dict[str, str] = {}
+        """Whose a stream is, by its name: two spellings of a symbol would take each other's frames, and its end."""
 
     def set(self, symbol: str, channels: Sequence[str]) -> frozenset[str]:
         """The symbol is wanted with exactly these channels (none: not any more). Nothing moves before `settle`.
 
-        Returns the channels that records will stand under. Raises ConfigError on a channel the venue has not; then
-        all stays as it was.
+        Returns the channels that records will stand under. Raises ConfigError on a channel the venue has not, and on
+        another symbol's stream; then all stays as it was.
         """
         wanted = tuple(dict.fromkeys(channels))
         streams = self._protocol.streams([symbol], wanted)
         polls = self._protocol.polls([symbol], wanted)
+        self._own(symbol, streams)
         if wanted:
             self.channels[symbol] = wanted
         else:
             self.channels.pop(symbol, None)
         return frozenset(s.channel for s in streams) | frozenset(p.channel for p in polls)
+
+    def _own(self, symbol: str, streams: Sequence[Stream]) -> None:
+        own = [s.name for s in streams if not is_shared(s)]
+        for name in own:
+            if (owner := self._owners.get(name, symbol)) != symbol:
+                raise ConfigError(f"its stream {name} is that of {owner} already")
+        for name in self._names.pop(symbol, ()):
+            del self._owners[name]
+        self._owners.update(dict.fromkeys(own, symbol))
+        if own:
+            self._names[symbol] = own
 
     def settle(self, symbols: Iterable[str], known: Callable[[str], bool]) -> Change:
         """The way from what is carried to what is wanted, for these symbols; `known`: it has metadata."""

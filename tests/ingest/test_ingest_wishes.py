@@ -5,6 +5,7 @@ import pytest
 from ingest.wishes import Wishes
 from marketdata.errors import ConfigError
 from tests.ingest.ingest_toy import toy_venue
+from venues import find_venue
 
 SHARED = "liquidation:*"
 
@@ -30,6 +31,22 @@ class Bench:
     def polls(self) -> dict[str, list[str]]:
         found = self.wishes.polls(self.known.__contains__)
         return {path: sorted(wish.symbols) for (_, path), wish in found.items()}
+
+
+def test_another_spelling_of_a_symbol_cannot_take_its_streams() -> None:
+    wishes = Wishes(find_venue("binance", "spot"))
+    wishes.set("BTCUSDT", ["trade", "book"])
+    with pytest.raises(ConfigError, match="btcusdt@trade is that of BTCUSDT already"):
+        wishes.set("btcusdt", ["ticker", "trade"])
+    wishes.set("btcusdt", [])
+    change = wishes.settle(["BTCUSDT", "btcusdt"], lambda _: True)
+    assert [(s.name, s.symbol) for s in change.fresh] == [
+        ("btcusdt@trade", "BTCUSDT"), ("btcusdt@depth@100ms", "BTCUSDT"),
+    ]  # fmt: skip
+    assert change.gone == []
+    wishes.set("BTCUSDT", ["book"])
+    wishes.set("btcusdt", ["trade"])  # nobody's any more
+    assert list(wishes.channels) == ["BTCUSDT", "btcusdt"]
 
 
 def test_streams_come_and_go_with_their_channels() -> None:
