@@ -9,7 +9,7 @@ from typing import Any
 from api import queries
 from api.catalogue import Catalogue, Listed
 from api.envelope import BadParameter, StoreDown, UnknownExchange, UnknownSymbol
-from api.params import DerivativesQuery, SymbolQuery
+from api.params import DerivativesQuery, GapsQuery, KlinesQuery, SymbolQuery, TradesQuery
 from api.stores import HistoryStore, LatestStore
 from marketdata.keys import Key
 from marketdata.types import Record
@@ -72,11 +72,14 @@ class Context:
         section = exchanges.get(key.exchange, {}).get(key.market)
         return section is not None and (bool(section.select) or not section.symbols)
 
-    def limited(self, limit: int) -> int:
+    def limited(self, query: TradesQuery | KlinesQuery | GapsQuery) -> int:
         """`limit`, if it is within what the configuration allows. Raises BadParameter."""
-        if limit > self.config.api.rows_max:
-            raise BadParameter(f"limit: at most {self.config.api.rows_max}", parameter="limit")
-        return limit
+        rows_max = self.config.api.rows_max
+        if query.limit <= rows_max:
+            return query.limit
+        if "limit" in query.model_fields_set:
+            raise BadParameter(f"limit: at most {rows_max}", parameter="limit")
+        return rows_max
 
     async def find(self, query: SymbolQuery) -> Listed:
         """The symbol a request means. Raises UnknownExchange, UnknownSymbol, BadParameter."""

@@ -26,7 +26,7 @@ async def klines(context: Ctx, query: Annotated[KlinesQuery, Query()]) -> Envelo
     """Our candles, made of trades by the exchange's trade time. Each says whether every trade of its interval is in
     it (`complete`), and why not; `missing` names candles there are none of, `gaps` the trades known to be missing."""
     one = await context.find(query)
-    limit = context.limited(query.limit)
+    limit = context.limited(query)
     rows, (live, warnings), gaps = await asyncio.gather(
         context.history.select(
             *queries.klines(one.key, query.interval, query.start, query.end, limit, query.provisional)
@@ -57,7 +57,7 @@ async def klines(context: Ctx, query: Annotated[KlinesQuery, Query()]) -> Envelo
 async def gaps(context: Ctx, query: Annotated[GapsQuery, Query()]) -> Envelope[models.Gaps]:
     """Data known not to be there, in every gap that overlaps the range. An empty list means: nothing known missing."""
     one = await context.find(query)
-    limit = context.limited(query.limit)
+    limit = context.limited(query)
     channels = [query.channel] if query.channel else []
     rows = await context.history.select(
         *queries.gaps(one.key, query.start, query.end, limit, channels, query.include_filled)

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1/data", tags=["market data"])
 async def trades(context: Ctx, query: Annotated[TradesQuery, Query()]) -> Envelope[models.Trades]:
     """Oldest first. Stored trades arrive about a second after the newest value (`limit=1`, or `source=live`)."""
     one = await context.find(query)
-    limit = context.limited(query.limit)
+    limit = context.limited(query)
     ranged = query.start is not None or query.end is not None or query.aggregated is not None
     if query.source == "live" and ranged:
         raise BadParameter("source=live knows the newest trade alone: leave out start, end and aggregated")

@@ -112,7 +112,9 @@ def test_a_small_page_limits_pages_alone(make_config: MakeConfig) -> None:
         assert len(get(client, "/api/v1/symbols")["symbols"]) > 4
         assert [x["symbol"] for x in get(client, "/health")["symbols"]]
         assert len(get(client, "/api/v1/data/klines", **S, limit=1)["klines"]) == 1
-        assert get(client, "/api/v1/data/trades", 422, **S, limit=2)["code"] == "bad_parameter"
+        for name in ("trades", "klines", "gaps"):
+            assert len(get(client, f"/api/v1/data/{name}", **S)[name]) == 1, "the default is no more than allowed"
+            assert get(client, f"/api/v1/data/{name}", 422, **S, limit=2)["code"] == "bad_parameter"
 
 
 def test_gaps(client: httpx.Client) -> None:
