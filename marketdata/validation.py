@@ -53,6 +53,8 @@ TIME_MIN_US = 1_230_768_000_000_000
 """2009: before the first bitcoin nothing was traded."""
 TIME_MAX_US = 4_102_444_800_000_000
 """2100."""
+OPEN_AHEAD_MAX_US = 60_000_000
+"""How far a venue's candle may begin after the venue says that it told us."""
 AGE_MAX_US = 86_400_000_000
 """Older than the venue's clock by more than this: too old."""
 
@@ -136,6 +138,10 @@ def _check_venue_kline(kline: VenueKline) -> None:
         raise ImplausibleValue(f"taker volume {kline.taker_buy_volume} above volume {kline.volume}", record_id)
     if kline.close_time < kline.open_time or kline.trade_count < -1:
         raise ImplausibleValue("it ends before it begins, or counts fewer than no trades", record_id)
+    # One candle of the far future would make every later one look late for ever.
+    newest_us = kline.event_time_us + OPEN_AHEAD_MAX_US if kline.event_time_us else TIME_MAX_US
+    if not TIME_MIN_US < kline.open_time * 1000 < newest_us or kline.close_time * 1000 > TIME_MAX_US:
+        raise ImplausibleValue(f"a candle of {kline.open_time} ms, told at {kline.event_time_us} us", record_id)
 
 
 def _check_ticker(ticker: Ticker) -> None:

@@ -18,8 +18,9 @@ from marketdata.types import (
     VenueKline,
     Volatility,
 )
-from marketdata.validation import REASONS, check_record
+from marketdata.validation import OPEN_AHEAD_MAX_US, REASONS, check_record
 
+OPEN_MS = 1_700_000_040_000
 WHOSE: dict[str, Any] = {"exchange": "x", "market": "spot", "symbol": "S"}
 
 
@@ -31,7 +32,8 @@ def bbo(bid: str, ask: str, bid_quantity: str = "1", ask_quantity: str = "1") ->
 
 def kline(**over: Any) -> VenueKline:
     values: dict[str, Any] = {
-        "interval": "1m", "open_time": 0, "close_time": 59_999, "open": "10", "high": "12", "low": "9", "close": "11",
+        "interval": "1m", "open_time": OPEN_MS, "close_time": OPEN_MS + 59_999,
+        "open": "10", "high": "12", "low": "9", "close": "11",
         "volume": "5", "quote_volume": "50", "trade_count": 3, "taker_buy_volume": "2", "taker_buy_quote_volume": "20",
         "is_closed": True,
     }  # fmt: skip
@@ -44,6 +46,7 @@ GOOD = [
     bbo("99", "", ask_quantity=""),
     bbo("9.99", "10.00", "0", "0"),
     kline(),
+    kline(event_time_us=OPEN_MS * 1000 - OPEN_AHEAD_MAX_US + 1),
     kline(open="9", high="9", low="9", close="9", volume="0", taker_buy_volume="0", trade_count=0),
     Ticker(**WHOSE, last_price="5", high="6", low="4"),
     Ticker(**WHOSE, last_price="5"),
@@ -61,6 +64,10 @@ BAD = [
     (kline(taker_buy_volume="6"), "implausible"),
     (kline(close_time=-1), "implausible"),
     (kline(open="0"), "implausible"),
+    (kline(open_time=-60_000, close_time=-1), "implausible"),
+    (kline(open_time=OPEN_MS * 1000, close_time=OPEN_MS * 1000 + 59_999), "implausible"),
+    (kline(close_time=OPEN_MS * 1000), "implausible"),
+    (kline(event_time_us=OPEN_MS * 1000 - OPEN_AHEAD_MAX_US), "implausible"),
     (Ticker(**WHOSE, last_price="5", high="3", low="4"), "implausible"),
     (Ticker(**WHOSE, last_price="5", volume="-3"), "implausible"),
 ]
