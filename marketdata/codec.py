@@ -16,6 +16,9 @@ Encoding = Literal["json", "msgpack"]
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding may raise: not of the shape asked for, no UTF-8, or nested deeper than the interpreter goes."""
 
+TEXT_PAYLOAD_MAX: Final = 1024 * 1024
+"""JSON may write a byte of text as six: the largest raw record must fit into a dead letter all the same."""
+
 _json_encode = msgspec.json.Encoder().encode
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 _json_decode = msgspec.json.Decoder(AnyRecord).decode
@@ -48,7 +51,10 @@ def decode(payload: bytes) -> AnyRecord:
 
 
 def payload_text(payload: bytes) -> str:
-    """Bytes as `DeadLetter.payload` keeps them: text where they are UTF-8, else base64 behind the prefix `base64:`."""
+    """Bytes as `DeadLetter.payload` keeps them: text where they are UTF-8 and not very long, else base64 behind the
+    prefix `base64:`."""
+    if len(payload) > TEXT_PAYLOAD_MAX:
+        return "base64:" + base64.b64encode(payload).decode()
     try:
         return payload.decode()
     except UnicodeDecodeError:

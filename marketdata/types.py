@@ -419,7 +419,7 @@ class DeadLetter(Record, frozen=True, kw_only=True, tag="dead_letter"):
     record_id: str = ""
     """Id of the rejected record within the raw one (a trade id), where there is one."""
     payload: str = ""
-    """The raw bytes: text where they are UTF-8, else base64 with the prefix `base64:`."""
+    """The raw bytes: text where they are UTF-8 and at most 1 MiB, else base64 with the prefix `base64:`."""
 
 
 class Arbitrage(Struct, frozen=True, kw_only=True, tag_field="type", tag="arbitrage"):

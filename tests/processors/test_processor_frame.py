@@ -13,14 +13,14 @@ from quixstreams.context import copy_context, set_message_context
 from quixstreams.models.messagecontext import MessageContext
 
 from marketdata import topics
-from marketdata.codec import decode, payload_text
+from marketdata.codec import TEXT_PAYLOAD_MAX, decode, payload_text
 from marketdata.errors import BadData, InvariantError
 from marketdata.keys import parse_key
 from marketdata.types import DeadLetter
 from processors.app import Stage, stepper
 from processors.cached_state import CachedState
 from processors.metrics import Metrics
-from processors.outputs import Output, SourceRecord
+from processors.outputs import Output, SourceRecord, dead_letter
 from processors.quiet import QuietRepeats
 from processors.watchdog import BrokerView, Progress, StandstillDetector, StuckDetector, Watchdog
 
@@ -239,6 +239,13 @@ def test_staggered_objects_are_written_in_turns_and_all_at_the_end() -> None:
 def test_payloads_are_readable_or_base64() -> None:
     assert payload_text("größe".encode()) == "größe"
     assert payload_text(b"\xff\x00") == "base64:/wA="
+
+
+@pytest.mark.parametrize("byte", [b"\x01", b'"', b"a", b"\xff"])
+def test_the_largest_raw_record_fits_into_a_dead_letter(byte: bytes) -> None:
+    for size in (TEXT_PAYLOAD_MAX, topics.SNAPSHOT_MAX_BYTES):
+        source = SourceRecord("raw.book", 0, 1, KEY, byte * size, [], 0)
+        assert len(dead_letter(source, "unparsable", "x").value) < topics.MD_DEAD_LETTER.max_message_bytes
 
 
 def test_metrics_have_the_applications_names() -> None:
