@@ -1,4 +1,4 @@
-"""A whole local stack of its own, for the benchmarks that need all of it."""
+"""A whole local stack of its own, of Binance spot alone, for the benchmarks that need all of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from deploy.local.servers import REPO
 
@@ -33,7 +35,7 @@ def stack(symbols: int, frames_per_s: int) -> Iterator[dict[str, Any]]:
             "MARKETPRISM_SIMULATOR__FRAMES_PER_S": str(frames_per_s),
             "MARKETPRISM_EXCHANGES__BINANCE__SPOT__SYMBOLS": names,
         }
-        command = [sys.executable, "-m", "deploy.local", "run"]
+        command = [sys.executable, "-m", "deploy.local", "run", "--config", str(_spot_alone(Path(folder)))]
         with (Path(folder) / "bench.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=REPO, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -41,6 +43,16 @@ def stack(symbols: int, frames_per_s: int) -> Iterator[dict[str, Any]]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(120)
+
+
+def _spot_alone(folder: Path) -> Path:
+    """The simulator's configuration without the other exchanges: the bars are about this one."""
+    values = yaml.safe_load((REPO / "deploy" / "config" / "sim.yaml").read_text())
+    values["exchanges"] = {"binance": {"spot": values["exchanges"]["binance"]["spot"]}}
+    values["simulator"]["venues"] = {}
+    path = folder / "spot.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
 
 
 def _endpoints(folder: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:
