@@ -153,8 +153,14 @@ def resolve(config: Config, root: Path, recording: Recording | None = None, port
         metrics_ports=metrics_ports,
         kafka_controller_port=ports.take("local.kafka_controller_port", local.kafka_controller_port),
         supervisor_port=ports.take("", None),
-        services=tuple(p for p in SERVICES if p.name != "simulator" or simulated),
+        services=tuple(p for p in SERVICES if p.name not in _idle(exchanges, simulated)),
     )  # fmt: skip
+
+
+def _idle(exchanges: dict[str, dict[str, Any]], simulated: bool) -> set[str]:
+    """Services that would have nothing to do: no exchange of ours, or a single market to compare with nothing."""
+    idle = set() if simulated else {"simulator"}
+    return idle if sum(map(len, exchanges.values())) > 1 else idle | {"arbitrage"}
 
 
 def with_recording(config: Config, recording: Recording) -> Config:

@@ -121,6 +121,13 @@ def test_the_simulator_runs_only_where_it_is_spoken_to(tmp_path: Path) -> None:
     assert "simulator" in {p.name for p in plan(tmp_path).services}
 
 
+def test_one_market_is_compared_with_nothing(tmp_path: Path) -> None:
+    everything = load(SIM, {})
+    spot = {"binance": {"spot": everything.exchanges["binance"]["spot"]}}
+    alone = plan(tmp_path, everything.model_copy(update={"exchanges": spot}))
+    assert {p.name for p in plan(tmp_path).services} - {p.name for p in alone.services} == {"arbitrage"}
+
+
 def test_simulated_data_must_be_marked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be marked"):
         plan(tmp_path, MARKETPRISM_ENVIRONMENT__SIMULATED="false")
