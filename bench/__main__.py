@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import signal
 import sys
 from dataclasses import asdict
 
@@ -25,6 +26,7 @@ def names() -> list[str]:
 
 
 def main(wanted: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what a benchmark started is ended with it
     known = names()
     unknown = sorted(set(wanted) - set(known))
     if unknown:
