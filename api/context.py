@@ -17,6 +17,9 @@ from runtime.config import Config
 
 INSTRUMENTS_AGE_S_MAX = 60.0
 
+NEVER = float("-inf")
+"""Monotonic time of what has not happened yet."""
+
 
 class Context:
     """One per application, made and closed by its lifespan."""
@@ -34,9 +37,9 @@ class Context:
         ]
         self._configured_keys = frozenset(one.key for one in self._configured)
         self.catalogue = Catalogue(self._configured)
-        self._catalogue_at = float("-inf")
+        self._catalogue_at = NEVER
         self._instruments: list[Listed] = []
-        self._instruments_at = float("-inf")
+        self._instruments_at = NEVER
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
@@ -84,6 +87,8 @@ class Context:
     async def find(self, query: SymbolQuery) -> Listed:
         """The symbol a request means. Raises UnknownExchange, UnknownSymbol, BadParameter."""
         derivative = isinstance(query, DerivativesQuery)
+        if self._catalogue_at == NEVER:  # just started: so far the configuration alone has told us anything
+            await self.refresh()
         try:
             return self.catalogue.find(query.symbol, query.exchange, query.market, derivative)
         except (UnknownSymbol, UnknownExchange):
@@ -119,7 +124,7 @@ class Context:
                 rows = await self.history.select(*queries.instruments())
                 self._instruments = [Listed(Key(*row[:3]), row[3]) for row in rows]
                 # None yet is asked again at once: the first symbols are about to come.
-                self._instruments_at = time.monotonic() if rows else float("-inf")
+                self._instruments_at = time.monotonic() if rows else NEVER
         except StoreDown as exc:
             warnings.append(f"symbols only clickhouse knows are left out: {exc.message}")
         self.catalogue_warnings = warnings
