@@ -25,6 +25,7 @@ from sinks.clickhouse.market_tables import TRADES
 from sinks.clickhouse.rows import identity
 from tests.integration.conftest import MakeConfig, ServiceFactory
 from tests.integration.ports import free_ports
+from tests.integration.services import Service
 from tests.integration.stack import PASSWORDS, clickhouse_address
 from tests.sinks import samples
 
@@ -130,9 +131,7 @@ def test_killed_between_insert_and_commit_nothing_is_lost_or_doubled(
         done = numbers.stop
         produce(config, market(7, numbers))
         with service(MODULE, config) as sink:
-            before = count(config, "trades") if round_ else 0
-            until(lambda seen=before: count(config, "trades") > seen)  # type: ignore[misc]
-            sink.kill()
+            kill_at_an_insert(sink, config, count(config, "trades_log") if round_ else 0)
         with database(config) as client:
             sql = "SELECT _partition, max(_offset) + 1 FROM trades_log GROUP BY _partition"
             written = dict(client.execute(sql))
@@ -152,6 +151,16 @@ def test_killed_between_insert_and_commit_nothing_is_lost_or_doubled(
         assert count(config, name) == len(keys), name
     with database(config) as client:
         assert client.execute("SELECT max(trade_count) FROM klines") == [(done - 1,)]
+
+
+def kill_at_an_insert(sink: Service, config: Config, rows: int) -> None:
+    """As soon as there are more rows of trades than that: they are not committed yet, if only this looks often."""
+    until(lambda: count(config, "trades_log") >= rows)
+    with database(config) as client:
+        deadline = time.monotonic() + 120
+        while client.execute("SELECT count() FROM trades_log")[0][0] <= rows:
+            assert time.monotonic() < deadline, "no trade was written"
+        sink.kill()
 
 
 def test_duplicates_and_late_records_change_nothing(make_config: MakeConfig, service: ServiceFactory) -> None:
