@@ -6,6 +6,7 @@ from collections import deque
 from typing import NamedTuple
 
 from marketdata import codec
+from marketdata.decimals import is_whole
 from marketdata.errors import BadData, UnparsableFrame
 from marketdata.keys import parse_key
 from sinks.redis.tables import HEADS, Rule
@@ -71,7 +72,7 @@ def commands(topic: str, key: str, payload: bytes, prefix: str = "") -> list[Com
 
 def _time(text: str) -> str:
     """A receive time as the rules take it: digits. Raises BadData."""
-    if text and not (text.isascii() and text.isdigit() and len(text) <= TIME_DIGITS_MAX):
+    if text and not (is_whole(text) and len(text) <= TIME_DIGITS_MAX):
         raise BadData("time_range", f"{text[:40]!r} is no time in nanoseconds")
     return text or UNTIMED
 
