@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,19 +15,10 @@ from typing import Any
 
 import httpx
 
+from tests.ports import free_ports
+
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 60.0
-PORTS = (12_000, 32_000)
-
-
-def free_port() -> int:
-    """A port nobody listens on now. Below those the system hands out by itself: until it is taken, which a start may
-    need seconds for, nobody is given it by chance."""
-    while True:
-        port = random.SystemRandom().randrange(*PORTS)  # whatever seed a test may have set
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition") -> Any:
@@ -47,7 +36,7 @@ class SimulatorProcess:
     """`python -m simulator` with the given settings of its section."""
 
     def __init__(self, state_dir: Path, **settings: object) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.settings = {"port": self.port, "state_dir": str(state_dir), **settings}
         self.log = state_dir.with_name(state_dir.name + ".log")
         self.process: subprocess.Popen[bytes] | None = None

@@ -19,8 +19,8 @@ from deploy.local import checks
 from deploy.local.programs import SERVICES
 from deploy.local.servers import REPO
 from deploy.local.supervisor_client import ProcessInfo, SupervisorClient
-from tests.integration.ports import free_ports, free_ports_in_a_row
 from tests.integration.stack import JARS_DIR
+from tests.ports import free_ports, free_ports_in_a_row
 
 START_S, END_S = 240.0, 120.0
 BARE_STACK = ("tests.integration.bare_stack",)

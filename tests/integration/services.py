@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from deploy.local import servers
-from tests.integration.ports import free_ports
+from tests.ports import free_ports
 
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)(?: \d+)?$")
 

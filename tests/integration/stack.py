@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from deploy.local import servers
 from runtime.config.stores import ClickHouse
-from tests.integration.ports import free_ports
+from tests.ports import free_ports
 
 JARS_DIR = Path(os.environ.get("MARKETPRISM_LOCAL__JARS_DIR", str(servers.REPO / ".marketprism" / "jars"))).absolute()
 PASSWORDS = ("admin-pw", "writer-pw", "reader-pw")

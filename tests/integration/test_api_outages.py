@@ -20,7 +20,7 @@ from tests.api import records as r
 from tests.api.server import serving
 from tests.integration.api_kit import CANDLES, EXCHANGES, PATIENT, STORED, TRADES, S, api_config, get, live
 from tests.integration.conftest import MakeConfig, ServiceFactory
-from tests.integration.ports import free_ports
+from tests.ports import free_ports
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from sinks.clickhouse.__main__ import GROUP
 from sinks.clickhouse.market_tables import TRADES
 from sinks.clickhouse.rows import identity
 from tests.integration.conftest import MakeConfig, ServiceFactory
-from tests.integration.ports import free_ports
 from tests.integration.services import Service
 from tests.integration.stack import PASSWORDS, clickhouse_address
+from tests.ports import free_ports
 from tests.sinks import samples
 
 MODULE = "sinks.clickhouse"

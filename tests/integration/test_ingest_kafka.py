@@ -28,8 +28,8 @@ from runtime.config import Config
 from runtime.kafka import ensure_topics
 from tests.integration import accounting, stack
 from tests.integration.conftest import ServiceFactory
-from tests.integration.ports import free_ports
 from tests.integration.services import Service
+from tests.ports import free_ports
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 CHANNELS = ["trade", "agg_trade", "book", "bbo", "kline", "ticker"]

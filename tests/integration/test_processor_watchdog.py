@@ -20,10 +20,10 @@ from processors.watchdog import EXIT_STATUS
 from runtime.config import Config
 from runtime.kafka import ensure_topics, producer_settings
 from tests.integration.conftest import MakeConfig, ServiceFactory
-from tests.integration.ports import free_ports
 from tests.integration.services import Service
 from tests.integration.stack import JARS_DIR
 from tests.integration.test_trade_processors import RawLog, connected, read, records_in, trade_frame, wait
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.timeout(600)
 

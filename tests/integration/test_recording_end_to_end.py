@@ -28,7 +28,7 @@ from tests.integration.pipeline import (
     wait_until,
     wait_until_empty,
 )
-from tests.integration.ports import free_ports
+from tests.ports import free_ports
 from venues import find_venue
 from venues.contract import Context
 

@@ -23,7 +23,7 @@ from runtime.kafka import ensure_topics, producer_settings
 from sinks.redis.commands import Coalescer, Command, commands
 from sinks.redis.writer import Writer
 from tests.integration.conftest import MakeConfig, ServiceFactory
-from tests.integration.ports import free_ports
+from tests.ports import free_ports
 from tests.sinks import samples
 
 MODULE = "sinks.redis"

@@ -25,7 +25,7 @@ from runtime.config import Config
 from runtime.kafka import consumer_settings, ensure_topics, producer_settings
 from tests.api import records as r
 from tests.integration.conftest import MakeConfig
-from tests.integration.ports import free_ports
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30.0

@@ -27,9 +27,9 @@ from runtime.config import Config
 from tests.integration.accounting import Tables, differences, distinct, read_topics
 from tests.integration.conftest import MakeConfig, ServiceFactory
 from tests.integration.pipeline import PROCESSORS, SINKS, running, wait_until, wait_until_empty
-from tests.integration.ports import free_ports
 from tests.integration.services import Service
 from tests.integration.venue_truth import MARKETS, Levels, Market, Trade, loads
+from tests.ports import free_ports
 
 BEFORE_S = 8.0
 """Of undisturbed capture."""
