@@ -35,7 +35,9 @@ def stack(symbols: int, frames_per_s: int) -> Iterator[dict[str, Any]]:
             "MARKETPRISM_SIMULATOR__FRAMES_PER_S": str(frames_per_s),
             "MARKETPRISM_EXCHANGES__BINANCE__SPOT__SYMBOLS": names,
         }
-        command = [sys.executable, "-m", "deploy.local", "run", "--config", str(_spot_alone(Path(folder)))]
+        config = Path(folder) / "spot.yaml"
+        config.write_text(yaml.safe_dump(spot_alone()))  # the bars are about this one exchange
+        command = [sys.executable, "-m", "deploy.local", "run", "--config", str(config)]
         with (Path(folder) / "bench.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=REPO, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -45,14 +47,12 @@ def stack(symbols: int, frames_per_s: int) -> Iterator[dict[str, Any]]:
             process.wait(120)
 
 
-def _spot_alone(folder: Path) -> Path:
-    """The simulator's configuration without the other exchanges: the bars are about this one."""
-    values = yaml.safe_load((REPO / "deploy" / "config" / "sim.yaml").read_text())
+def spot_alone() -> dict[str, Any]:
+    """The simulator's configuration with nothing but Binance spot."""
+    values: dict[str, Any] = yaml.safe_load((REPO / "deploy" / "config" / "sim.yaml").read_text())
     values["exchanges"] = {"binance": {"spot": values["exchanges"]["binance"]["spot"]}}
     values["simulator"]["venues"] = {}
-    path = folder / "spot.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
+    return values
 
 
 def _endpoints(folder: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:

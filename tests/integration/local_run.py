@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import yaml
 
+from bench.stack import spot_alone
 from deploy.local import checks
 from deploy.local.programs import SERVICES
 from deploy.local.servers import REPO
@@ -36,17 +37,16 @@ def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
     raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
 
 
-def spot_alone(folder: Path) -> Path:
-    """The simulator's configuration with nothing but Binance spot: what these tests are about needs no more.
+def spot_config(folder: Path) -> Path:
+    """Binance spot alone: what these tests are about needs no more.
 
     Its two usual ports are free ones here: stacks of several tests start at the same time.
     """
-    values = yaml.safe_load((REPO / "deploy" / "config" / "sim.yaml").read_text())
+    values = spot_alone()
     api_port, simulator_port = free_ports(2)
-    spot = values["exchanges"]["binance"]["spot"]
     address = f"127.0.0.1:{simulator_port}"
-    values["exchanges"] = {"binance": {"spot": {**spot, "ws_url": f"ws://{address}", "rest_url": f"http://{address}"}}}
-    values["simulator"] |= {"venues": {}, "port": simulator_port}
+    values["exchanges"]["binance"]["spot"] |= {"ws_url": f"ws://{address}", "rest_url": f"http://{address}"}
+    values["simulator"]["port"] = simulator_port
     values["api"]["port"] = api_port
     path = folder / "spot.yaml"
     path.write_text(yaml.safe_dump(values))
@@ -77,7 +77,7 @@ class LocalRun:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("MARKETPRISM_")}
         with output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command, str(spot_alone(output.parent))],
+                [sys.executable, "-m", *command, str(spot_config(output.parent))],
                 cwd=REPO,
                 env={
                     **clean,
